@@ -1,0 +1,3 @@
+# log
+noinst_LIBRARIES += libtklog.a
+libtklog_a_SOURCES =

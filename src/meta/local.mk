@@ -1,0 +1,3 @@
+# meta
+noinst_LIBRARIES += libtkmeta.a
+libtkmeta_a_SOURCES =

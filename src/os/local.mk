@@ -1,0 +1,3 @@
+# os
+noinst_LIBRARIES += libtkos.a
+libtkos_a_SOURCES =

@@ -1,0 +1,3 @@
+# server
+noinst_LIBRARIES += libtkserver.a
+libtkserver_a_SOURCES =

@@ -1,0 +1,3 @@
+# wire
+noinst_LIBRARIES += libtkwire.a
+libtkwire_a_SOURCES =
