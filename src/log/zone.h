@@ -55,7 +55,7 @@ struct tk_part_record {
 	uint8_t unused[512 - 8 - 2 * sizeof(struct tk_part_state)];
 };
 
-_Static_assert(sizeof(struct tk_part_state) == 208, "layout shared between versions");
+_Static_assert(sizeof(struct tk_part_state) == 200, "layout shared between versions");
 _Static_assert(sizeof(struct tk_part_record) == 512, "records do not share cache lines");
 
 /* Why a zone may be believed after a restart; see tk_zone_trusted(). */
