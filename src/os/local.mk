@@ -1,3 +1,7 @@
-# os
+# os: what differs by platform.
 noinst_LIBRARIES += libtkos.a
-libtkos_a_SOURCES =
+libtkos_a_SOURCES = \
+	src/os/poll.h src/os/poll_epoll.c \
+	src/os/proctitle.h src/os/proctitle_linux.c \
+	src/os/shm.h src/os/shm_linux.c \
+	src/os/unix.c src/os/unix.h
