@@ -25,6 +25,9 @@ libtkwire_a_SOURCES = \
 	src/wire/error_codes.c src/wire/error_codes.h \
 	src/wire/wire_gen.c src/wire/wire_gen.h
 
+# BUILT_SOURCES is for "make all" and "make check"; this is for "make libtkwire.a".
+$(libtkwire_a_OBJECTS): src/wire/wire_gen.h
+
 BUILT_SOURCES += src/wire/wire_gen.h
 MAINTAINERCLEANFILES += src/wire/wire_gen.h src/wire/wire_gen.c
 EXTRA_DIST += $(WIRE_SCHEMAS) $(WIRE_GENERATOR) src/wire/README.md
