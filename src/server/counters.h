@@ -59,7 +59,14 @@ struct tk_counter_row {
 
 extern const struct tk_counter_row tk_counter_rows[TK_COUNTER_TOTAL];
 
-#define TK_PAGE_PANIC_BYTES 512u
+#define TK_PAGE_PANIC_BYTES   512u
+#define TK_PAGE_ADDRESS_COUNT 1024u
+
+/* How many connections of this process come from one address (by its hash; 0: free). */
+struct tk_page_address {
+	uint64_t hash;
+	uint64_t count;
+};
 
 /* The page of a process: shared memory that it writes and others read. */
 struct tk_process_page {
@@ -68,10 +75,18 @@ struct tk_process_page {
 	uint64_t memory_bytes; /* held for requests and replies now */
 	char panic[TK_PAGE_PANIC_BYTES];
 	uint64_t counters[TK_COUNTER_TOTAL];
+	struct tk_page_address addresses[TK_PAGE_ADDRESS_COUNT];
 };
 
 /* This process's own page; before there is one, a private stand-in. */
 extern struct tk_process_page *tk_page;
+
+/* Another process's counter. */
+static inline uint64_t
+tk_count_of(const struct tk_process_page *page, enum tk_counter counter)
+{
+	return __atomic_load_n(&page->counters[counter], __ATOMIC_RELAXED);
+}
 
 static inline void
 tk_count(enum tk_counter counter, uint64_t by)

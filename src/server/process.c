@@ -297,7 +297,7 @@ static void
 process_close_others(struct tk_process *proc, const struct tk_birth *birth)
 {
 	struct tk_cycle *cycle = proc->cycle;
-	int keep[8 + TK_DIRECTORIES_MAX];
+	int keep[8 + TK_WORKERS_MAX];
 	size_t count = 0;
 	int from = 3;
 
@@ -310,6 +310,8 @@ process_close_others(struct tk_process *proc, const struct tk_birth *birth)
 		keep[count++] = cycle->directories[proc->index].channel_fd;
 	if (proc->role == TK_ROLE_COORDINATOR)
 		keep[count++] = cycle->coordinator_fd;
+	for (size_t i = 0; i < birth->worker_count && i < TK_WORKERS_MAX; i++)
+		keep[count++] = birth->worker_page_fds[i];
 	for (;;) {
 		int next = INT32_MAX;
 
@@ -326,6 +328,23 @@ process_close_others(struct tk_process *proc, const struct tk_birth *birth)
 			break;
 		from = next + 1;
 	}
+}
+
+/* The other workers' pages: who has how many connections. */
+static int
+process_map_workers(struct tk_process *proc, const struct tk_birth *birth)
+{
+	proc->worker_count = TK_MIN(birth->worker_count, (size_t)TK_WORKERS_MAX);
+	for (size_t i = 0; i < proc->worker_count; i++) {
+		void *at;
+		int rc = tk_shm_map(birth->worker_page_fds[i], 0, sizeof(*tk_page), false, &at);
+
+		if (rc < 0)
+			return rc;
+		(void)close(birth->worker_page_fds[i]);
+		proc->worker_pages[i] = at;
+	}
+	return 0;
 }
 
 static int
@@ -404,6 +423,8 @@ tk_process_init(struct tk_process *proc, struct tk_cycle *cycle, const struct tk
 	process_name(proc);
 	process_close_others(proc, birth);
 	rc = process_map(proc, birth);
+	if (rc == 0)
+		rc = process_map_workers(proc, birth);
 	if (rc < 0)
 		return rc;
 	while (!proc->go) {

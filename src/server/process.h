@@ -84,6 +84,9 @@ struct tk_process {
 	int arena_fd;
 	bool stopping;
 	int exit_code;
+	/* Of a worker: the pages of all workers of its generation, its own among them. */
+	const struct tk_process_page *worker_pages[TK_WORKERS_MAX];
+	size_t worker_count;
 	/* private */
 	struct tk_event control;
 	struct tk_turn_hook progress;
@@ -101,6 +104,9 @@ struct tk_birth {
 	int page_fd;  /* its page, writable */
 	int arena_fd; /* its arena, writable, or -1 */
 	size_t arena_size;
+	/* Of a worker: read-only descriptors of the pages of its generation's workers, by index. */
+	const int *worker_page_fds;
+	size_t worker_count;
 };
 
 /*
