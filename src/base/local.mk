@@ -9,8 +9,16 @@ libtkbase_a_SOURCES = \
 	src/base/endian.h \
 	src/base/errlog.c src/base/errlog.h \
 	src/base/heap.c src/base/heap.h \
+	src/base/killpoint.c src/base/killpoint.h \
 	src/base/map.c src/base/map.h \
 	src/base/panic.c \
 	src/base/uuid.c src/base/uuid.h \
-	src/base/settings.c src/base/settings.h \
-	src/base/settings_read.c
+	src/base/settings.c src/base/settings.h src/base/settings_private.h \
+	src/base/settings_check.c \
+	src/base/settings_guess.c \
+	src/base/settings_net.c \
+	src/base/settings_print.c \
+	src/base/settings_read.c \
+	src/base/settings_rows.c \
+	src/base/settings_scan.c \
+	src/base/settings_text.c
