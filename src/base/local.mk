@@ -14,6 +14,7 @@ libtkbase_a_SOURCES = \
 	src/base/panic.c \
 	src/base/uuid.c src/base/uuid.h \
 	src/base/settings.c src/base/settings.h src/base/settings_private.h \
+	src/base/settings_broker.c \
 	src/base/settings_check.c \
 	src/base/settings_guess.c \
 	src/base/settings_net.c \
@@ -21,4 +22,6 @@ libtkbase_a_SOURCES = \
 	src/base/settings_read.c \
 	src/base/settings_rows.c \
 	src/base/settings_scan.c \
-	src/base/settings_text.c
+	src/base/settings_text.c \
+	src/base/topic_config.c src/base/topic_config.h \
+	src/base/topic_config_rows.c

@@ -249,17 +249,15 @@ enum tk_config_type {
 	TK_CONFIG_LIST
 };
 
-#define TK_CONFIG_VALUE_MAX 4096 /* bytes a value's text may take, with its NUL */
-
 struct tk_config_synonym {
 	const char *name;
-	const char *value; /* in the entry's own buffers, or static */
+	const char *value;
 	enum tk_config_source source;
 };
 
 struct tk_config_entry {
 	const char *name;
-	const char *value;
+	const char *value; /* NULL: null */
 	const char *help;
 	enum tk_config_source source;
 	enum tk_config_type type;

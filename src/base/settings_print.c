@@ -221,6 +221,23 @@ format_whole(struct tk_arena *arena, const struct tk_settings *settings,
 	return buf;
 }
 
+const char *
+tk_setting_value(
+    const struct tk_settings *settings, const struct tk_setting *row, struct tk_arena *arena)
+{
+	return format_whole(arena, settings, row, false);
+}
+
+const char *
+tk_setting_default_value(const struct tk_setting *row, struct tk_arena *arena)
+{
+	struct tk_settings settings = { .origins = NULL };
+
+	tk_assert(row->default_text != NULL);
+	tk_settings_set_defaults(row, 1, &settings);
+	return format_whole(arena, &settings, row, false);
+}
+
 static void
 print_row(const struct tk_settings *settings, const struct tk_setting *row, struct tk_arena *arena,
     FILE *out)

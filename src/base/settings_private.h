@@ -60,6 +60,13 @@ const char *tk_word_guess(const char *const *words, const char *name);
 /* The place of a word in a list ended by NULL, or -1. */
 int tk_word_find(const char *const *words, const char *word);
 
+/* The whole value as Kafka writes it, in arena; NULL without memory. */
+const char *tk_setting_value(
+    const struct tk_settings *settings, const struct tk_setting *row, struct tk_arena *arena);
+
+/* The same of the row's default, which it must have. */
+const char *tk_setting_default_value(const struct tk_setting *row, struct tk_arena *arena);
+
 /* The field of row in holder. */
 static inline void *
 tk_setting_field(const struct tk_setting *row, void *holder)
