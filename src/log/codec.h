@@ -36,12 +36,12 @@ int tk_inflate_new(enum tk_codec codec, const struct tk_codec_source *source, ui
 int tk_inflate_new_memory(enum tk_codec codec, const void *data, size_t len, uint64_t limit_bytes,
     struct tk_inflate **ret_inflate) TK_MUST_CHECK;
 
-void tk_inflate_free(struct tk_inflate **inflate);
+void tk_inflate_free(struct tk_inflate **stream);
 
 /*
  * Up to room bytes of output: how many, 0 at the end of a whole and sound input; -EBADMSG for one
  * that is not, -E2BIG once there is more output than the limit, -ENOMEM, or what pull() said.
  */
-ssize_t tk_codec_read(struct tk_inflate *inflate, void *buf, size_t room) TK_MUST_CHECK;
+ssize_t tk_codec_read(struct tk_inflate *stream, void *buf, size_t room) TK_MUST_CHECK;
 
 #endif
