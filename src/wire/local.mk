@@ -29,7 +29,7 @@ libtkwire_a_SOURCES = \
 $(libtkwire_a_OBJECTS): src/wire/wire_gen.h
 
 BUILT_SOURCES += src/wire/wire_gen.h
-MAINTAINERCLEANFILES += src/wire/wire_gen.h src/wire/wire_gen.c
+MAINTAINERCLEANFILES += src/wire/wire_gen.h src/wire/wire_gen.c src/wire/wire_gen_fill.c
 EXTRA_DIST += $(WIRE_SCHEMAS) $(WIRE_GENERATOR) src/wire/README.md
 
 if HAVE_PYTHON3
@@ -41,4 +41,6 @@ src/wire/wire_gen.h: $(WIRE_SCHEMAS) $(WIRE_GENERATOR)
 	$(WIRE_GENERATE) header $(WIRE_INTO)
 src/wire/wire_gen.c: $(WIRE_SCHEMAS) $(WIRE_GENERATOR)
 	$(WIRE_GENERATE) source $(WIRE_INTO)
+src/wire/wire_gen_fill.c: $(WIRE_SCHEMAS) $(WIRE_GENERATOR)
+	$(WIRE_GENERATE) fill $(WIRE_INTO)
 endif
