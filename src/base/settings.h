@@ -149,6 +149,7 @@ struct tk_setting {
 	enum tk_setting_type type;
 	const char *default_text; /* as written in takhin.conf, without quotes; NULL: worked out */
 	const char *default_note; /* how a NULL default is worked out, for the manual */
+	const char *example;      /* a value to show where the default is worked out */
 	const char *const *words; /* of an ENUM, ended by NULL */
 	const char *zero_word;    /* of an INT: a word for 0, as "auto" */
 	int64_t min, max;         /* of INT, SIZE, DURATION */

@@ -54,9 +54,9 @@ static void
 add_strings(struct text *text, const char *const *items, size_t count, bool conf)
 {
 	if (conf)
-		text_add(text, "[ ");
+		text_add(text, "[");
 	for (size_t i = 0; i < count; i++) {
-		text_add(text, "%s", i == 0 ? "" : conf ? ", " : ",");
+		text_add(text, "%s%s", i == 0 ? "" : ",", conf ? " " : "");
 		if (conf)
 			add_quoted(text, items[i]);
 		else

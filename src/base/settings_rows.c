@@ -9,7 +9,6 @@
 #include <limits.h>
 #include <string.h>
 
-#define KIB ((int64_t)1 << 10)
 #define MIB ((int64_t)1 << 20)
 #define GIB ((int64_t)1 << 30)
 
@@ -65,7 +64,8 @@ static const struct tk_setting rows[] = {
 	},
 	{
 	    STRING(run_directory),
-	    .default_note = "RUNSTATEDIR/takhin, or run under the folder of -p",
+	    .default_note = "/run/takhin, or run in the folder of -p",
+	    .example = "\"/run/takhin\"",
 	    .help =
 		"Holds shared state, sockets and the pid file.  It should be on tmpfs and survive "
 		"a restart of the service: what it holds spares a scan of the logs.",
@@ -92,7 +92,7 @@ static const struct tk_setting rows[] = {
 	    DURATION(shutdown_timeout_ms),
 	    .default_text = "30s",
 	    .min = 0,
-	    .max = INT32_MAX,
+	    .max = 24 * 60 * 60 * 1000,
 	    .reloadable = true,
 	    .help = "How long connections may take to finish at a graceful stop or a reload.",
 	},
@@ -116,7 +116,8 @@ static const struct tk_setting rows[] = {
 	{
 	    STRINGS(data_directories),
 	    .kafka_key = "log.dirs",
-	    .default_note = "LOCALSTATEDIR/lib/takhin, or data under the folder of -p",
+	    .default_note = "/var/lib/takhin, or data in the folder of -p",
+	    .example = "[ \"/var/lib/takhin\" ]",
 	    .help =
 		"Folders that hold the logs, each with a writer process of its own.  Use one for "
 		"each disk.",
@@ -147,7 +148,7 @@ static const struct tk_setting rows[] = {
 	    .kafka_key = "listeners",
 	    .default_note = "one named PLAINTEXT on 127.0.0.1, port 9092",
 	    .reloadable = true,
-	    .help = "Addresses to listen on, each a group of the settings described below.",
+	    .help = "Addresses to listen on, each a group of settings of its own.",
 	},
 	{
 	    BOOL(allow_anonymous),
@@ -201,7 +202,7 @@ static const struct tk_setting rows[] = {
 	    .min = 1,
 	    .max = INT32_MAX,
 	    .reloadable = true,
-	    .help = "Largest request; a larger one closes its connection.",
+	    .help = "Largest request; the connection of a larger one is closed.",
 	},
 	{
 	    SIZE(worker_memory),
@@ -424,11 +425,13 @@ static const struct tk_setting listener_rows[] = {
 	    LISTENER_STRING(advertised_host),
 	    .default_note =
 		"the address of bind, or the name of this machine if that is every address",
+	    .example = "\"127.0.0.1\"",
 	    .help = "Name or address that clients are told to connect to.",
 	},
 	{
 	    LISTENER_INT(advertised_port),
 	    .default_note = "port",
+	    .example = "9092",
 	    .min = 1,
 	    .max = 65535,
 	    .help = "Port that clients are told to connect to.",
