@@ -1,10 +1,10 @@
 /*
  * The metadata of the cluster as this process knows it: a private view of the journal.
  *
- * The journal is the partition "__metadata-0" in slot 0 of data directory 0: Kafka's record batches,
- * one transaction a batch, appended by the writer of that directory for the coordinator.  Every
- * process that needs metadata has a view, which reads the journal's file (O_RDONLY, pread) up to the
- * end that is published in the zone.  A request begins with tk_meta_catch_up(), so what one
+ * The journal is the partition "__metadata-0" in slot 0 of data directory 0: Kafka's record
+ * batches, one transaction a batch, appended by the writer of that directory for the coordinator.
+ * Every process that needs metadata has a view, which reads the journal's file (O_RDONLY, pread) up
+ * to the end that is published in the zone.  A request begins with tk_meta_catch_up(), so what one
  * connection created another sees; nothing new costs one look at the zone.
  *
  * One thread.  Pointers into the view are good until the next tk_meta_catch_up() or
@@ -19,15 +19,16 @@
 #include "takhin/base.h"
 
 /* The journal's own partition, which is in no view. */
-#define TK_META_TOPIC	    "__metadata"
+#define TK_META_TOPIC       "__metadata"
 #define TK_META_DIRECTORY   0u /* index of the data directory */
-#define TK_META_SLOT	    0u
+#define TK_META_SLOT        0u
 #define TK_META_INCARNATION 1u
 
 /* No transaction is longer: the writer takes a batch of this size in TK_META_SLOT. */
 #define TK_META_BATCH_MAX ((size_t)16 << 20)
 
-#define TK_META_NO_DIRECTORY UINT32_MAX
+#define TK_META_NO_DIRECTORY    UINT32_MAX
+#define TK_META_DIRECTORIES_MAX 64u
 
 /* No topic has more partitions than all of a zone's slots. */
 #define TK_META_PARTITIONS_MAX ((int32_t)TK_ZONE_SLOTS_MAX)
@@ -43,6 +44,7 @@ struct tk_meta_partition {
 	int32_t leader; /* node id */
 	int32_t leader_epoch;
 	struct tk_uuid directory_id;
+	uint64_t version; /* changes since it was made, that included */
 };
 
 /* A setting as it was given, both terminated. */
@@ -57,8 +59,8 @@ struct tk_meta_topic {
 	struct tk_uuid id;
 	int32_t partition_count;
 	const struct tk_meta_partition *partitions; /* partition_count of them */
-	const struct tk_topic_config *config;	    /* in force: configs over the broker's defaults */
-	const struct tk_meta_config *configs;	    /* as given */
+	const struct tk_topic_config *config; /* in force: configs over the broker's defaults */
+	const struct tk_meta_config *configs; /* as given */
 	size_t config_count;
 	uint64_t create_revision;
 	uint64_t config_revision; /* of the last change of the topic's own record */
@@ -86,12 +88,13 @@ uint64_t tk_meta_revision(const struct tk_meta *meta);
 
 /*
  * Which data directories this broker has: ids[i] is the directory.id of directory i (the zone's
- * header has it); zero for one that is not known (yet).  Resolves every partition again.
+ * header has it); zero for one that is not known (yet).  At most TK_META_DIRECTORIES_MAX.  Resolves
+ * every partition again.
  */
 void tk_meta_set_directories(struct tk_meta *meta, const struct tk_uuid *ids, size_t count);
 
-/* Other settings: topics' configs are worked out again.  0 or -ENOMEM (then nothing changed). */
-int tk_meta_set_settings(struct tk_meta *meta, const struct tk_settings *settings) TK_MUST_CHECK;
+/* Other settings: topics' configs are worked out again. */
+void tk_meta_set_settings(struct tk_meta *meta, const struct tk_settings *settings);
 
 /* A topic, or NULL. */
 const struct tk_meta_topic *tk_meta_topic_find(
@@ -119,10 +122,11 @@ size_t tk_meta_topic_count(const struct tk_meta *meta);
 size_t tk_meta_partition_count(const struct tk_meta *meta);
 
 /*
- * What the last tk_meta_catch_up() (that returned 0 or -errno) took: topics that are gone, then
- * topics that are new or changed, each once.  A topic deleted and made again is in both lists, as
- * are all topics after the journal itself was replaced: so a partition of a deleted topic is gone
- * only if no partition of the view has its incarnation.
+ * What the last tk_meta_catch_up() took, and those before it that failed: topics that are gone
+ * (with the partitions they had), then topics that are new or changed, each once.  The next call
+ * empties both lists, so who lives by them looks after every call.  A topic deleted and made again
+ * is in both, as are all topics after the journal itself was replaced: a partition of a deleted
+ * topic is gone only if the view's topic of that name has no partition of its incarnation.
  */
 const struct tk_meta_topic *tk_meta_deleted(const struct tk_meta *meta);
 const struct tk_meta_topic *tk_meta_deleted_next(const struct tk_meta_topic *topic);
