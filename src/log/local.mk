@@ -8,5 +8,11 @@ libtklog_a_SOURCES = \
 	src/log/log.h \
 	src/log/logdir.h \
 	src/log/segments.h \
+	src/log/index_read.c src/log/index_read.h \
+	src/log/read_cache.c \
+	src/log/reader.c src/log/reader.h src/log/reader_private.h \
+	src/log/reader_list.c \
+	src/log/reader_locate.c \
+	src/log/time_search.c \
 	src/log/validate.c src/log/validate.h \
 	src/log/zone.c src/log/zone.h

@@ -35,7 +35,7 @@ struct tk_read_result {
 	bool does_not_fit;            /* there is a batch, but larger than max_bytes */
 	uint32_t first_bytes;         /* size of the first batch, 0 if nothing is there to read */
 	struct tk_batch_header first; /* the batch that holds the offset; of interest if there is */
-	int64_t next_offset; /* the offset behind the range if it ends with a batch, else -1 */
+	int64_t next_offset;          /* the offset behind the range where that is known, else -1 */
 };
 
 /* What a search by time found; all -1: no such record. */
