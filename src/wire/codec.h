@@ -19,7 +19,10 @@
 #include "takhin/chain.h"
 
 /* Empty, which is not null. */
-#define TK_BYTES_EMPTY { (const uint8_t *)"", 0 }
+#define TK_BYTES_EMPTY                                                                             \
+	{                                                                                          \
+		(const uint8_t *)"", 0                                                             \
+	}
 
 /* Kafka's strings are at most this long in every encoding. */
 #define TK_STRING_MAX INT16_MAX
@@ -41,8 +44,7 @@ struct tk_records {
 };
 
 /* The buffer must outlive whatever is decoded from it. */
-void tk_decoder_init(
-    struct tk_decoder *dec, const void *data, size_t len, struct tk_arena *arena);
+void tk_decoder_init(struct tk_decoder *dec, const void *data, size_t len, struct tk_arena *arena);
 
 /* Marks the decoder as failed; nothing is left to read. */
 void tk_decoder_fail(struct tk_decoder *dec);
@@ -105,9 +107,9 @@ void *tk_decode_alloc(struct tk_decoder *dec, size_t size_bytes);
  * do tags that do not ascend.
  */
 struct tk_tags {
-	uint32_t tag;	      /* the field to read now */
-	uint32_t left;	      /* fields not begun */
-	bool begun;	      /* tag holds one */
+	uint32_t tag;         /* the field to read now */
+	uint32_t left;        /* fields not begun */
+	bool begun;           /* tag holds one */
 	const uint8_t *outer; /* the decoder's end outside of the field */
 };
 

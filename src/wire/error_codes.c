@@ -7,8 +7,8 @@ const char *
 tk_error_name(int code)
 {
 	switch (code) {
-#define ERROR_NAME(name, value) \
-	case value:             \
+#define ERROR_NAME(name, value)                                                                    \
+	case value:                                                                                \
 		return #name;
 		TK_ERROR_CODES(ERROR_NAME)
 #undef ERROR_NAME

@@ -465,7 +465,7 @@ class Generator:
         return 'struct tk_bytes'
 
     def header_table(self, out):
-        out.put('''/* What is served, by ascending key; the functions are those above. */
+        out.put('''/* What is served, by ascending key; wire/api.h finds a row.  The functions are those above. */
 struct tk_api_schema {
 	int16_t key;
 	const char *name;

@@ -11,7 +11,7 @@
 struct wire_fill {
 	uint64_t state;
 	struct tk_arena *arena;
-	bool files;	/* records may be file ranges */
+	bool files;     /* records may be file ranges */
 	int open_files; /* references handed out and not given back */
 };
 
@@ -56,26 +56,28 @@ uint8_t *wire_linear(const struct tk_chain *chain, size_t *ret_len);
 uint8_t *wire_copy(const void *data, size_t len);
 
 /* The generated rows. */
-#define FILL_ANY(message)                                                                        \
-	static void message##_init_any(void *msg)                                                \
-	{                                                                                        \
-		tk_##message##_init(msg);                                                        \
-	}                                                                                        \
-	static bool message##_decode_any(struct tk_decoder *dec, int version, void *ret_msg)     \
-	{                                                                                        \
-		return tk_##message##_decode(dec, version, ret_msg);                             \
-	}                                                                                        \
-	static void message##_encode_any(struct tk_chain *chain, int version, const void *msg)   \
-	{                                                                                        \
-		tk_##message##_encode(chain, version, msg);                                      \
-	}                                                                                        \
-	static void message##_fill_any(struct wire_fill *fill, int version, void *msg)           \
-	{                                                                                        \
-		message##_fill(fill, version, msg);                                              \
+#define FILL_ANY(message)                                                                          \
+	static void message##_init_any(void *msg)                                                  \
+	{                                                                                          \
+		tk_##message##_init(msg);                                                          \
+	}                                                                                          \
+	static bool message##_decode_any(struct tk_decoder *dec, int version, void *ret_msg)       \
+	{                                                                                          \
+		return tk_##message##_decode(dec, version, ret_msg);                               \
+	}                                                                                          \
+	static void message##_encode_any(struct tk_chain *chain, int version, const void *msg)     \
+	{                                                                                          \
+		tk_##message##_encode(chain, version, msg);                                        \
+	}                                                                                          \
+	static void message##_fill_any(struct wire_fill *fill, int version, void *msg)             \
+	{                                                                                          \
+		message##_fill(fill, version, msg);                                                \
 	}
 
-#define FILL_ROW(message, name, min, max, flexible)                                              \
-	{ name, min, max, flexible, sizeof(struct tk_##message), message##_init_any,             \
-		message##_decode_any, message##_encode_any, message##_fill_any }
+#define FILL_ROW(message, name, min, max, flexible)                                                \
+	{                                                                                          \
+		name, min, max, flexible, sizeof(struct tk_##message), message##_init_any,         \
+		    message##_decode_any, message##_encode_any, message##_fill_any                 \
+	}
 
 #endif

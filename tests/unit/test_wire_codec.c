@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTES(...)		      \
-	(const uint8_t[]){ __VA_ARGS__ }, \
-	    sizeof((const uint8_t[]){ __VA_ARGS__ })
+#define BYTES(...)  (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 #define SLICE(text) ((struct tk_bytes){ (const uint8_t *)(text), sizeof(text) - 1 })
 
 static struct tk_arena arena;
@@ -166,10 +164,8 @@ test_varints(void)
 	check_varlong(BYTES(0x80, 1), 64);
 	check_varlong(BYTES(0xfe, 0xff, 0xff, 0xff, 0x0f), INT32_MAX);
 	check_varlong(BYTES(0xff, 0xff, 0xff, 0xff, 0x0f), INT32_MIN);
-	check_varlong(
-	    BYTES(0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), INT64_MAX);
-	check_varlong(
-	    BYTES(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), INT64_MIN);
+	check_varlong(BYTES(0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), INT64_MAX);
+	check_varlong(BYTES(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1), INT64_MIN);
 	dec = reading(BYTES(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 3));
 	CU_ASSERT(tk_decode_varlong(&dec) == 0 && dec.failed);
 	release();
@@ -356,7 +352,8 @@ static void
 test_file_records(void)
 {
 	struct tk_records records = { .is_file = true,
-		.file = { .fd = 99, .offset = 5, .len = 300, .owner = &unrefs, .unref = count_unref } };
+		.file = {
+		    .fd = 99, .offset = 5, .len = 300, .owner = &unrefs, .unref = count_unref } };
 	struct tk_chain chain = writing();
 
 	unrefs = 0;
@@ -364,7 +361,7 @@ test_file_records(void)
 	CU_ASSERT(!tk_chain_failed(&chain) && chain.len == 302 && unrefs == 0);
 	CU_ASSERT(chain.first->len == 2 && memcmp(chain.first->data, "\xad\x02", 2) == 0);
 	CU_ASSERT(chain.last->kind == TK_PIECE_FILE && chain.last->file.fd == 99 &&
-	    chain.last->file.offset == 5 && chain.last->len == 300);
+		  chain.last->file.offset == 5 && chain.last->len == 300);
 	tk_chain_reset(&chain);
 	CU_ASSERT(unrefs == 1);
 

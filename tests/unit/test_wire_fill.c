@@ -36,8 +36,8 @@ wire_random(struct wire_fill *fill)
 static uint64_t
 fill_number(struct wire_fill *fill)
 {
-	static const uint64_t likely[] = { 0, 1, UINT64_MAX, INT64_MAX, UINT64_C(1) << 63, INT32_MAX,
-		UINT64_C(1) << 31, INT16_MAX, UINT64_C(1) << 15, 127, 128 };
+	static const uint64_t likely[] = { 0, 1, UINT64_MAX, INT64_MAX, UINT64_C(1) << 63,
+		INT32_MAX, UINT64_C(1) << 31, INT16_MAX, UINT64_C(1) << 15, 127, 128 };
 	uint64_t r = wire_random(fill);
 
 	if (r % 2 == 0)
@@ -215,7 +215,7 @@ wire_linear(const struct tk_chain *chain, size_t *ret_len)
 	for (const struct tk_piece *piece = chain->first; piece != NULL; piece = piece->next) {
 		if (piece->kind == TK_PIECE_FILE)
 			tk_assert(pread(piece->file.fd, at, piece->len, piece->file.offset) ==
-			    (ssize_t)piece->len);
+				  (ssize_t)piece->len);
 		else if (piece->len > 0)
 			memcpy(at, piece->data, piece->len);
 		at += piece->len;

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GOLDEN_MAX   4096
-#define IS(slice, text) \
+#define GOLDEN_MAX 4096
+#define IS(slice, text)                                                                            \
 	((slice).len == sizeof(text) - 1 && memcmp((slice).data, text, sizeof(text) - 1) == 0)
 
 /* A frame, decoded: the decoder stands behind the header, then behind the body. */
@@ -36,8 +36,8 @@ data_open(const char *name)
 	const char *srcdir = getenv("srcdir");
 	char path[1024];
 
-	(void)snprintf(path, sizeof(path), "%s/tests/unit/data/wire/%s",
-	    srcdir != NULL ? srcdir : ".", name);
+	(void)snprintf(
+	    path, sizeof(path), "%s/tests/unit/data/wire/%s", srcdir != NULL ? srcdir : ".", name);
 	return fopen(path, "r");
 }
 
@@ -83,8 +83,7 @@ golden_decode_body(struct golden *golden, struct tk_decoder *dec)
 {
 	const struct tk_api_schema *schema = golden->schema;
 
-	golden->msg = malloc(
-	    golden->is_request ? schema->request_size : schema->response_size);
+	golden->msg = malloc(golden->is_request ? schema->request_size : schema->response_size);
 	tk_assert(golden->msg != NULL);
 	if (golden->is_request)
 		return schema->decode_request(dec, golden->version, golden->msg);
@@ -159,8 +158,8 @@ golden_load(struct golden *golden, const char *name)
 		if (golden->schema == NULL)
 			tk_assert(golden_head(golden, line) != NULL);
 		else
-			golden->len += hex_read(
-			    line, bytes + golden->len, sizeof(bytes) - golden->len);
+			golden->len +=
+			    hex_read(line, bytes + golden->len, sizeof(bytes) - golden->len);
 	}
 	(void)fclose(file);
 	tk_assert(golden->len > 0);
@@ -255,7 +254,7 @@ test_headers(void)
 	const struct tk_api_versions_response *response = golden.msg;
 	CU_ASSERT(response->error_code == 0 && response->api_keys_count > 50);
 	CU_ASSERT(response->api_keys[1].api_key == 1 && response->api_keys[1].min_version == 4 &&
-	    response->api_keys[1].max_version == 18);
+		  response->api_keys[1].max_version == 18);
 	CU_ASSERT(response->supported_features_count > 0);
 	CU_ASSERT(response->finalized_features_epoch >= 0);
 	golden_free(&golden);
@@ -415,6 +414,6 @@ test_cluster(void)
 }
 
 TK_UNIT_MAIN("wire golden", { "every capture", test_every_capture },
-    { "java classes", test_java_classes }, { "headers", test_headers },
-    { "produce", test_produce }, { "fetch", test_fetch }, { "metadata", test_metadata },
-    { "topics", test_topics }, { "cluster", test_cluster })
+    { "java classes", test_java_classes }, { "headers", test_headers }, { "produce", test_produce },
+    { "fetch", test_fetch }, { "metadata", test_metadata }, { "topics", test_topics },
+    { "cluster", test_cluster })

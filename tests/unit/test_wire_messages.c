@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS	    40
+#define ROUNDS      40
 #define ARENA_LIMIT ((size_t)1 << 20)
 #define PLACES_MAX  4096
 
@@ -45,15 +45,15 @@ void __real_tk_tags_skip_all(struct tk_decoder *dec);
 struct tk_bytes __real_tk_decode_string(struct tk_decoder *dec, bool flex, bool nullable);
 struct tk_bytes __real_tk_decode_bytes(struct tk_decoder *dec, bool flex, bool nullable);
 struct tk_records __real_tk_decode_records(struct tk_decoder *dec, bool flex, bool nullable);
-void *__real_tk_decode_array(struct tk_decoder *dec, bool flex, bool nullable,
-    size_t min_wire_size, size_t element_size, int32_t *ret_count);
+void *__real_tk_decode_array(struct tk_decoder *dec, bool flex, bool nullable, size_t min_wire_size,
+    size_t element_size, int32_t *ret_count);
 void __wrap_tk_tags_begin(struct tk_decoder *dec, struct tk_tags *tags);
 void __wrap_tk_tags_skip_all(struct tk_decoder *dec);
 struct tk_bytes __wrap_tk_decode_string(struct tk_decoder *dec, bool flex, bool nullable);
 struct tk_bytes __wrap_tk_decode_bytes(struct tk_decoder *dec, bool flex, bool nullable);
 struct tk_records __wrap_tk_decode_records(struct tk_decoder *dec, bool flex, bool nullable);
-void *__wrap_tk_decode_array(struct tk_decoder *dec, bool flex, bool nullable,
-    size_t min_wire_size, size_t element_size, int32_t *ret_count);
+void *__wrap_tk_decode_array(struct tk_decoder *dec, bool flex, bool nullable, size_t min_wire_size,
+    size_t element_size, int32_t *ret_count);
 
 void
 __wrap_tk_tags_begin(struct tk_decoder *dec, struct tk_tags *tags)
@@ -95,8 +95,7 @@ __wrap_tk_decode_array(struct tk_decoder *dec, bool flex, bool nullable, size_t 
     size_t element_size, int32_t *ret_count)
 {
 	place_note(dec, PLACE_ARRAY, flex, nullable);
-	return __real_tk_decode_array(
-	    dec, flex, nullable, min_wire_size, element_size, ret_count);
+	return __real_tk_decode_array(dec, flex, nullable, min_wire_size, element_size, ret_count);
 }
 
 /* ---- one message at hand ---- */
@@ -172,7 +171,8 @@ try_bytes(const struct sample *sample, const uint8_t *bytes, size_t len, const u
 		result = tk_decoder_finished(&dec) ? 1 : -1;
 		sample->type->encode(&chain, sample->version, msg);
 		again = wire_linear(&chain, &again_len);
-		if (again == NULL || (expected != NULL &&
+		if (again == NULL ||
+		    (expected != NULL &&
 			(again_len != expected_len || memcmp(again, expected, again_len) != 0)))
 			result = -1;
 	} else {
@@ -193,8 +193,7 @@ try_bytes(const struct sample *sample, const uint8_t *bytes, size_t len, const u
 static void
 expect_same(const struct sample *sample, const uint8_t *bytes, size_t len, const char *what)
 {
-	sample_check(
-	    sample, try_bytes(sample, bytes, len, sample->bytes, sample->len) == 1, what);
+	sample_check(sample, try_bytes(sample, bytes, len, sample->bytes, sample->len) == 1, what);
 }
 
 static void
@@ -466,8 +465,8 @@ expect_refused_cheaply(const struct sample *sample, const uint8_t *bytes, size_t
 	tk_decoder_init(&dec, copy, len, &arena);
 	sample_check(sample, !sample->type->decode(&dec, sample->version, msg),
 	    "an impossible length was taken");
-	sample_check(sample, arena.held_bytes < 65536 + 100 * len,
-	    "an impossible length took memory");
+	sample_check(
+	    sample, arena.held_bytes < 65536 + 100 * len, "an impossible length took memory");
 	tk_arena_reset(&arena);
 	free(copy);
 	free(msg);
@@ -566,8 +565,8 @@ visit_small_arena(const struct sample *sample)
 	tk_chain_init(&chain, &arena);
 	sample->type->fill(&fill, sample->version, msg);
 	sample->type->encode(&chain, sample->version, msg);
-	sample_check(sample, tk_chain_failed(&chain) || sample->len == 0,
-	    "encoded without an arena");
+	sample_check(
+	    sample, tk_chain_failed(&chain) || sample->len == 0, "encoded without an arena");
 	tk_chain_reset(&chain);
 	sample_check(sample, fill.open_files == 0, "a file range was lost in a failed chain");
 	tk_arena_reset(&fill_arena);
