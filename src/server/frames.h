@@ -70,9 +70,10 @@ struct tk_frame_appended {
 	int64_t base_offset;
 	int64_t log_append_time_ms;
 	int64_t log_start;
-	int32_t error; /* Kafka's code */
+	int32_t error; /* Kafka's code, or TK_APPENDED_STALE */
 	uint32_t unused;
 };
+#define TK_APPENDED_STALE (-2) /* the topic's settings changed: validate and send again */
 
 /*
  * Tell me once slot's record is not the one of seq any more and its high watermark has reached
