@@ -67,17 +67,22 @@ void tk_request_wake(struct tk_request *req);
 void tk_request_wake_after(struct tk_request *req, int64_t delay_ms);
 
 /*
- * Sets the reply: header, then msg encoded at the request's version.  TK_IO_DONE, or TK_IO_ERROR
- * where it does not fit the arena.
+ * Decodes the body at the request's version into msg, the request's generated struct.  False where
+ * it is malformed: the handler then answers TK_IO_ERROR.
  */
-typedef void tk_encode_fn(struct tk_chain *chain, int version, const void *msg);
-enum tk_io tk_request_reply(struct tk_request *req, tk_encode_fn *encode, const void *msg);
+bool tk_request_decode(struct tk_request *req, void *msg);
+
+/*
+ * Sets the reply: header, then msg (the response's generated struct) encoded at the request's
+ * version.  TK_IO_DONE, or TK_IO_ERROR where it does not fit the arena.
+ */
+enum tk_io tk_request_reply(struct tk_request *req, const void *msg);
+
+/* The same at another version, where a version was asked for that nobody knows. */
+enum tk_io tk_request_reply_at(struct tk_request *req, int version, const void *msg);
 
 /* The same with a body that is encoded already; the bytes are copied. */
 enum tk_io tk_request_reply_bytes(struct tk_request *req, const void *body, size_t len);
-
-/* Encoders have the type of their message; this casts one to what tk_request_reply takes. */
-#define TK_ENCODER(encode) ((tk_encode_fn *)(void (*)(void))(encode))
 
 /* The address a connection came from, and the listener it came by (its place in the settings). */
 const struct sockaddr *tk_conn_peer(const struct tk_conn *conn);

@@ -88,7 +88,7 @@ worker_open_directory(struct worker_process *wp, unsigned index, struct tk_uuid 
 		tk_err("could not open \"%s\" in the run directory: %s", zone, strerror(-rc));
 		return rc;
 	}
-	memcpy(ret_id->b, tk_zone_header(worker->zones[index])->directory_id, sizeof(ret_id->b));
+	*ret_id = tk_zone_header(worker->zones[index])->directory_id;
 	rc = tk_reader_directory(worker->reader, index, fd);
 	return rc < 0 ? rc : tk_writer_link_new(worker, index);
 }
