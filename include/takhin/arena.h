@@ -15,9 +15,9 @@ struct tk_arena_block;
 
 struct tk_arena {
 	struct tk_arena_block *blocks; /* newest first */
-	uint8_t *at, *end;	       /* what is free of the newest small block */
-	size_t held_bytes;	       /* taken from malloc so far */
-	size_t limit_bytes;	       /* held_bytes never passes it */
+	uint8_t *at, *end;             /* what is free of the newest small block */
+	size_t held_bytes;             /* taken from malloc so far */
+	size_t limit_bytes;            /* held_bytes never passes it */
 };
 
 /* Sets up an empty arena; no memory is taken before the first allocation. */

@@ -15,25 +15,25 @@
 
 /* What a step on the event path came to. */
 enum tk_io {
-	TK_IO_OK,	/* progress was made and more may be possible */
-	TK_IO_AGAIN,	/* nothing to do until the descriptor or a wake-up says so */
-	TK_IO_DONE,	/* the whole of it is finished */
+	TK_IO_OK,       /* progress was made and more may be possible */
+	TK_IO_AGAIN,    /* nothing to do until the descriptor or a wake-up says so */
+	TK_IO_DONE,     /* the whole of it is finished */
 	TK_IO_DECLINED, /* not mine: somebody else may try */
-	TK_IO_EOF,	/* the peer is gone, in good order */
-	TK_IO_ERROR	/* the connection cannot go on */
+	TK_IO_EOF,      /* the peer is gone, in good order */
+	TK_IO_ERROR     /* the connection cannot go on */
 };
 
 #define TK_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define TK_NORETURN	     __attribute__((noreturn))
-#define TK_UNUSED	     __attribute__((unused))
-#define TK_MUST_CHECK	     __attribute__((warn_unused_result))
+#define TK_NORETURN          __attribute__((noreturn))
+#define TK_UNUSED            __attribute__((unused))
+#define TK_MUST_CHECK        __attribute__((warn_unused_result))
 
-#define TK_MIN(a, b)	    ((a) < (b) ? (a) : (b))
-#define TK_MAX(a, b)	    ((a) > (b) ? (a) : (b))
+#define TK_MIN(a, b)        ((a) < (b) ? (a) : (b))
+#define TK_MAX(a, b)        ((a) > (b) ? (a) : (b))
 #define TK_COUNT_OF(array)  (sizeof(array) / sizeof((array)[0]))
-#define TK_ALIGN_UP(n, pow) (((n) + ((pow) - 1)) & ~((pow) - 1))
-#define TK_CONTAINER_OF(pointer, type, member) \
-	((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define TK_ALIGN_UP(n, pow) (((n) + ((pow)-1)) & ~((pow)-1))
+#define TK_CONTAINER_OF(pointer, type, member)                                                     \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /*
  * A slice of bytes that somebody else owns.  data == NULL means null where Kafka tells null from

@@ -40,7 +40,7 @@ struct tk_chain {
 	struct tk_arena *arena;
 	struct tk_piece *first, *last;
 	uint8_t *at, *end; /* room left behind the last memory piece, if it is ours to extend */
-	uint64_t len;	   /* bytes of all pieces appended */
+	uint64_t len;      /* bytes of all pieces appended */
 	bool failed;
 };
 

@@ -60,7 +60,8 @@ int tk_event_add(struct tk_loop *loop, struct tk_event *event, unsigned interest
 /* Changes the interest; a system call only where it differs. */
 void tk_event_want(struct tk_loop *loop, struct tk_event *event, unsigned interest);
 
-/* Stops watching; the descriptor is the caller's to close.  Nothing happens if it is not watched. */
+/* Stops watching; the descriptor is the caller's to close.  Nothing happens if it is not watched.
+ */
 void tk_event_remove(struct tk_loop *loop, struct tk_event *event);
 
 /* (Re)starts timer to expire delay_ms from now; 0 or -ENOMEM. */

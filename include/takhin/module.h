@@ -29,7 +29,8 @@ struct tk_decode {
 	 */
 	enum tk_io (*peek)(const struct tk_worker *worker, const uint8_t *data, size_t len,
 	    size_t *ret_frame_bytes, int *ret_api_key);
-	/* Parses a whole frame's header into req and finds its api; ERROR: the connection closes. */
+	/* Parses a whole frame's header into req and finds its api; ERROR: the connection closes.
+	 */
 	enum tk_io (*parse)(struct tk_request *req, const uint8_t *data, size_t len);
 };
 

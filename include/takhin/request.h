@@ -1,10 +1,10 @@
 /*
  * Requests and connections, as modules see them.
  *
- * A request lives from the frame's last byte to the reply's last byte; its arena with it.  A handler
- * is called when its turn has come and answers TK_IO_DONE (the reply is set, or none is wanted),
- * TK_IO_AGAIN (it waits: somebody will call tk_request_wake, and the handler is called again) or
- * TK_IO_ERROR (the connection closes).  Workers have one thread.
+ * A request lives from the frame's last byte to the reply's last byte; its arena with it.  A
+ * handler is called when its turn has come and answers TK_IO_DONE (the reply is set, or none is
+ * wanted), TK_IO_AGAIN (it waits: somebody will call tk_request_wake, and the handler is called
+ * again) or TK_IO_ERROR (the connection closes).  Workers have one thread.
  */
 #ifndef TAKHIN_REQUEST_H
 #define TAKHIN_REQUEST_H
@@ -28,10 +28,11 @@ struct tk_request;
 struct tk_api {
 	int16_t key;
 	int16_t min_version, max_version; /* served */
-	int16_t advertised_min;		  /* what ApiVersions tells; below min_version for Produce */
+	int16_t advertised_min; /* what ApiVersions tells; below min_version for Produce */
 	unsigned flags;
 	enum tk_io (*handle)(struct tk_request *req);
-	/* The connection is gone while the request waits; its waits are already undone.  May be NULL. */
+	/* The connection is gone while the request waits; its waits are already undone.  May be
+	 * NULL. */
 	void (*cancel)(struct tk_request *req);
 };
 

@@ -15,8 +15,8 @@
 #define PEEK_BYTES   6u /* the prefix and the API key */
 
 static enum tk_io
-kafka_peek(const struct tk_worker *worker, const uint8_t *data, size_t len,
-    size_t *ret_frame_bytes, int *ret_api_key)
+kafka_peek(const struct tk_worker *worker, const uint8_t *data, size_t len, size_t *ret_frame_bytes,
+    int *ret_api_key)
 {
 	int32_t size;
 	size_t largest = TK_MIN((size_t)worker->settings->socket_request_max_bytes,
@@ -39,8 +39,7 @@ kafka_peek(const struct tk_worker *worker, const uint8_t *data, size_t len,
 static const struct tk_api *
 kafka_api(const struct tk_worker *worker, int key, int version)
 {
-	const struct tk_api *api =
-	    key >= 0 && key < TK_API_KEYS_MAX ? worker->apis[key] : NULL;
+	const struct tk_api *api = key >= 0 && key < TK_API_KEYS_MAX ? worker->apis[key] : NULL;
 
 	if (api == NULL)
 		return NULL;
@@ -80,7 +79,6 @@ kafka_parse(struct tk_request *req, const uint8_t *data, size_t len)
 
 static const struct tk_decode kafka_decode = { .peek = kafka_peek, .parse = kafka_parse };
 
-const struct tk_module tk_module_kafka = { .abi = TK_MODULE_ABI,
-	.name = "kafka",
-	.kind = TK_MODULE_DECODE,
-	.decode = &kafka_decode };
+const struct tk_module tk_module_kafka = {
+	.abi = TK_MODULE_ABI, .name = "kafka", .kind = TK_MODULE_DECODE, .decode = &kafka_decode
+};

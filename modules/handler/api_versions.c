@@ -11,8 +11,8 @@ name_is_good(const struct tk_bytes *name)
 {
 	for (uint32_t i = 0; i < name->len; i++) {
 		uint8_t c = name->data[i];
-		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9');
+		bool letter =
+		    (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 		bool edge = i == 0 || i + 1 == name->len;
 
 		if (!letter && (edge || (c != '-' && c != '.')))
@@ -59,11 +59,10 @@ api_versions_handle(struct tk_request *req)
 		const struct tk_api *api = worker->apis[key];
 
 		if (api != NULL)
-			keys[msg.api_keys_count++] = (struct tk_api_versions_response_api_key){
-				.api_key = api->key,
-				.min_version = api->advertised_min,
-				.max_version = api->max_version
-			};
+			keys[msg.api_keys_count++] =
+			    (struct tk_api_versions_response_api_key){ .api_key = api->key,
+				    .min_version = api->advertised_min,
+				    .max_version = api->max_version };
 	}
 	return tk_request_reply(req, &msg);
 }

@@ -8,9 +8,9 @@
 #include "handlers.h"
 #include "meta/topic_name.h"
 
-#define RESOURCE_TOPIC	2
+#define RESOURCE_TOPIC  2
 #define RESOURCE_BROKER 4
-#define CONFIGS_MAX	256
+#define CONFIGS_MAX     256
 
 typedef int config_get_fn(struct tk_request *req, const struct tk_meta_topic *topic, size_t index,
     struct tk_config_entry *ret_entry);
@@ -55,12 +55,10 @@ config_fill(struct tk_request *req, const struct tk_describe_configs_request *as
 	ret->config_source = (int8_t)entry->source;
 	ret->is_sensitive = entry->sensitive;
 	ret->config_type = (int8_t)entry->type;
-	ret->documentation =
-	    tk_text_or_null(ask->include_documentation ? entry->help : NULL);
+	ret->documentation = tk_text_or_null(ask->include_documentation ? entry->help : NULL);
 	if (!ask->include_synonyms || entry->synonym_count == 0)
 		return true;
-	ret->synonyms =
-	    tk_arena_calloc(&req->arena, entry->synonym_count, sizeof(*ret->synonyms));
+	ret->synonyms = tk_arena_calloc(&req->arena, entry->synonym_count, sizeof(*ret->synonyms));
 	if (ret->synonyms == NULL)
 		return false;
 	ret->synonyms_count = (int32_t)entry->synonym_count;
@@ -75,9 +73,8 @@ config_fill(struct tk_request *req, const struct tk_describe_configs_request *as
 
 static bool
 result_fill(struct tk_request *req, const struct tk_describe_configs_request *ask,
-    const struct tk_describe_configs_request_resource *resource,
-    const struct tk_meta_topic *topic, config_get_fn *get,
-    struct tk_describe_configs_response_result *ret)
+    const struct tk_describe_configs_request_resource *resource, const struct tk_meta_topic *topic,
+    config_get_fn *get, struct tk_describe_configs_response_result *ret)
 {
 	struct tk_config_entry *entry = tk_arena_alloc(&req->arena, sizeof(*entry));
 
@@ -109,8 +106,8 @@ describe_topic(struct tk_request *req, const struct tk_describe_configs_request 
 	if (topic != NULL)
 		return result_fill(req, ask, resource, topic, topic_config_entry, ret);
 	ret->error_code = tk_topic_name_check(resource->resource_name, NULL, 0) < 0
-	    ? TK_ERR_INVALID_TOPIC_EXCEPTION
-	    : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+			      ? TK_ERR_INVALID_TOPIC_EXCEPTION
+			      : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	return true;
 }
 
@@ -164,8 +161,8 @@ describe_configs_handle(struct tk_request *req)
 		return TK_IO_ERROR;
 	(void)!tk_meta_catch_up(req->worker->meta);
 	tk_describe_configs_response_init(&msg);
-	msg.results = tk_arena_calloc(
-	    &req->arena, (size_t)ask.resources_count + 1, sizeof(*msg.results));
+	msg.results =
+	    tk_arena_calloc(&req->arena, (size_t)ask.resources_count + 1, sizeof(*msg.results));
 	if (msg.results == NULL)
 		return TK_IO_ERROR;
 	msg.results_count = ask.resources_count;

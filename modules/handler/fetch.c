@@ -15,12 +15,12 @@
 #include "fetch_session.h"
 #include "log/batch.h"
 
-#define RANGES_MAX	 64u
+#define RANGES_MAX       64u
 #define SEGMENTS_WAIT_MS 2000 /* for a segment list, where the client does not wait itself */
 
 struct fetch_part {
 	const struct tk_fetch_request_topic *topic; /* NULL with a session */
-	struct tk_session_part *session_part;	    /* NULL without */
+	struct tk_session_part *session_part;       /* NULL without */
 	struct tk_uuid topic_id;
 	struct tk_bytes name;
 	int32_t partition;
@@ -101,8 +101,8 @@ fetch_parts_of_session(struct tk_request *req, struct fetch *fetch)
 	fetch->parts = tk_arena_calloc(&req->arena, fetch->count + 1, sizeof(*fetch->parts));
 	if (fetch->parts == NULL)
 		return false;
-	TAILQ_FOREACH(part, tk_fetch_session_parts(fetch->session), link)
-	part_from_session(&fetch->parts[index++], part);
+	TAILQ_FOREACH (part, tk_fetch_session_parts(fetch->session), link)
+		part_from_session(&fetch->parts[index++], part);
 	return true;
 }
 
@@ -131,8 +131,8 @@ fetch_limit(const struct fetch *fetch, const struct fetch_part *part)
 static uint32_t
 part_room(const struct tk_request *req, const struct fetch *fetch, const struct fetch_part *part)
 {
-	int64_t total = TK_MIN(
-	    (int64_t)fetch->msg.max_bytes, req->worker->settings->fetch_max_bytes);
+	int64_t total =
+	    TK_MIN((int64_t)fetch->msg.max_bytes, req->worker->settings->fetch_max_bytes);
 	int64_t room = TK_MIN((int64_t)part->max_bytes, total - (int64_t)fetch->bytes);
 
 	return (uint32_t)TK_MAX(room, 0);
@@ -169,8 +169,7 @@ part_read(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 static void
 part_look(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 {
-	const struct tk_meta_topic *topic =
-	    tk_topic_of(req->worker, &part->name, &part->topic_id);
+	const struct tk_meta_topic *topic = tk_topic_of(req->worker, &part->name, &part->topic_id);
 
 	part->found = part->wants_segments = false;
 	part->error = TK_ERR_NONE;
@@ -179,11 +178,9 @@ part_look(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 		part->error = req->version >= 13 ? TK_ERR_UNKNOWN_TOPIC_ID
 						 : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	else
-		part->error =
-		    tk_worker_part(req->worker, topic, part->partition, &part->part);
+		part->error = tk_worker_part(req->worker, topic, part->partition, &part->part);
 	if (part->error == TK_ERR_NONE)
-		part->error = tk_epoch_error(
-		    part->leader_epoch, part->part.state.leader_epoch);
+		part->error = tk_epoch_error(part->leader_epoch, part->part.state.leader_epoch);
 	if (part->error == TK_ERR_NONE) {
 		part->found = true;
 		if (fetch->ranges < RANGES_MAX)
@@ -231,7 +228,7 @@ part_wait(struct tk_request *req, const struct fetch *fetch, struct fetch_part *
 		return 0;
 	if (fetch->count == 1)
 		want = state->high_watermark.position +
-		    TK_MAX((int64_t)fetch->msg.min_bytes - (int64_t)fetch->bytes, 1);
+		       TK_MAX((int64_t)fetch->msg.min_bytes - (int64_t)fetch->bytes, 1);
 	return tk_worker_watch(req->worker, part->part.key.directory, part->part.key.slot, state,
 	    part->part.seq, want, req);
 }
@@ -257,8 +254,8 @@ fetch_wait(struct tk_request *req, struct fetch *fetch, int64_t until_ms)
 /* ---- the reply ---- */
 
 static void
-part_fill(const struct fetch *fetch, struct fetch_part *part,
-    struct tk_fetch_response_partition *ret)
+part_fill(
+    const struct fetch *fetch, struct fetch_part *part, struct tk_fetch_response_partition *ret)
 {
 	tk_fetch_response_partition_init(ret);
 	ret->partition_index = part->partition;
@@ -287,9 +284,9 @@ part_is_news(const struct fetch *fetch, const struct fetch_part *part)
 	const struct tk_session_part *told = part->session_part;
 
 	return told == NULL || tk_fetch_session_is_new(fetch->session) ||
-	    part->read.range.len > 0 || part->error != TK_ERR_NONE || told->error ||
-	    told->high_watermark != part->part.state.high_watermark.offset ||
-	    told->log_start != part->part.state.log_start;
+	       part->read.range.len > 0 || part->error != TK_ERR_NONE || told->error ||
+	       told->high_watermark != part->part.state.high_watermark.offset ||
+	       told->log_start != part->part.state.log_start;
 }
 
 static void
@@ -310,9 +307,9 @@ static bool
 same_topic(const struct tk_fetch_response_topic *topic, const struct fetch_part *part)
 {
 	return topic->topic.len == part->name.len &&
-	    memcmp(topic->topic_id.b, part->topic_id.b, sizeof(part->topic_id.b)) == 0 &&
-	    (part->name.len == 0 ||
-		memcmp(topic->topic.data, part->name.data, part->name.len) == 0);
+	       memcmp(topic->topic_id.b, part->topic_id.b, sizeof(part->topic_id.b)) == 0 &&
+	       (part->name.len == 0 ||
+		   memcmp(topic->topic.data, part->name.data, part->name.len) == 0);
 }
 
 /* Partitions in order; neighbours of one topic share its entry. */
@@ -425,8 +422,8 @@ fetch_handle(struct tk_request *req)
 		if (fetch_wait(req, fetch, segments_until_ms))
 			return TK_IO_AGAIN;
 	} else if (!fetch->any_error && fetch->count > 0 && now_ms < until_ms &&
-	    fetch->bytes < (uint64_t)TK_MAX(fetch->msg.min_bytes, 0) &&
-	    !req->worker->proc->stopping) {
+		   fetch->bytes < (uint64_t)TK_MAX(fetch->msg.min_bytes, 0) &&
+		   !req->worker->proc->stopping) {
 		if (fetch_wait(req, fetch, until_ms))
 			return TK_IO_AGAIN;
 	}

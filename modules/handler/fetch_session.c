@@ -10,7 +10,7 @@
 #include "wire/codec.h"
 
 #define IDLE_BEFORE_EVICTION_MS 120000
-#define PARTS_MAX		100000u
+#define PARTS_MAX               100000u
 
 struct tk_fetch_session {
 	TAILQ_ENTRY(tk_fetch_session) link; /* by last use, longest ago first */
@@ -57,8 +57,8 @@ part_equal(const struct tk_map_node *node, const void *key, size_t len)
 	const uint8_t *bytes = key;
 
 	return len == 20 + (size_t)part->topic.len && memcmp(bytes, part->topic_id.b, 16) == 0 &&
-	    memcmp(bytes + 16, &part->partition, 4) == 0 &&
-	    memcmp(bytes + 20, part->name, part->topic.len) == 0;
+	       memcmp(bytes + 16, &part->partition, 4) == 0 &&
+	       memcmp(bytes + 20, part->name, part->topic.len) == 0;
 }
 
 static struct tk_session_part *
@@ -170,8 +170,7 @@ session_equal(const struct tk_map_node *node, const void *key, size_t len)
 static struct tk_fetch_session *
 session_find(const struct tk_fetch_sessions *sessions, int32_t id)
 {
-	struct tk_map_node *node =
-	    tk_map_find(&sessions->by_id, &id, sizeof(id), session_equal);
+	struct tk_map_node *node = tk_map_find(&sessions->by_id, &id, sizeof(id), session_equal);
 
 	return node == NULL ? NULL : TK_CONTAINER_OF(node, struct tk_fetch_session, node);
 }
@@ -183,8 +182,7 @@ sessions_make_room(struct tk_fetch_sessions *sessions, int64_t now_ms)
 
 	if (sessions->by_id.count < sessions->max)
 		return true;
-	if (oldest == NULL || oldest->busy ||
-	    now_ms - oldest->used_ms < IDLE_BEFORE_EVICTION_MS)
+	if (oldest == NULL || oldest->busy || now_ms - oldest->used_ms < IDLE_BEFORE_EVICTION_MS)
 		return false;
 	session_drop(oldest);
 	return true;
@@ -224,8 +222,8 @@ session_new(struct tk_fetch_sessions *sessions, const struct tk_fetch_request *m
 }
 
 static int16_t
-session_continue(struct tk_fetch_sessions *sessions, const struct tk_fetch_request *msg,
-    bool by_id, int64_t now_ms, struct tk_fetch_session **ret_session)
+session_continue(struct tk_fetch_sessions *sessions, const struct tk_fetch_request *msg, bool by_id,
+    int64_t now_ms, struct tk_fetch_session **ret_session)
 {
 	struct tk_fetch_session *session = session_find(sessions, msg->session_id);
 

@@ -116,8 +116,8 @@ create_topics_fail(struct tk_request *req, const void *ask, int16_t error)
 	struct tk_create_topics_response msg;
 
 	tk_create_topics_response_init(&msg);
-	msg.topics = tk_arena_calloc(
-	    &req->arena, (size_t)request->topics_count + 1, sizeof(*msg.topics));
+	msg.topics =
+	    tk_arena_calloc(&req->arena, (size_t)request->topics_count + 1, sizeof(*msg.topics));
 	if (msg.topics == NULL)
 		return TK_IO_ERROR;
 	msg.topics_count = request->topics_count;
@@ -173,8 +173,8 @@ create_partitions_fail(struct tk_request *req, const void *ask, int16_t error)
 	struct tk_create_partitions_response msg;
 
 	tk_create_partitions_response_init(&msg);
-	msg.results = tk_arena_calloc(
-	    &req->arena, (size_t)request->topics_count + 1, sizeof(*msg.results));
+	msg.results =
+	    tk_arena_calloc(&req->arena, (size_t)request->topics_count + 1, sizeof(*msg.results));
 	if (msg.results == NULL)
 		return TK_IO_ERROR;
 	msg.results_count = request->topics_count;

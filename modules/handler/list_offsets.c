@@ -6,11 +6,11 @@
  */
 #include "handlers.h"
 
-#define LATEST		 (-1)
-#define EARLIEST	 (-2)
-#define MAX_TIMESTAMP	 (-3)
-#define EARLIEST_LOCAL	 (-4)
-#define LATEST_TIERED	 (-5)
+#define LATEST           (-1)
+#define EARLIEST         (-2)
+#define MAX_TIMESTAMP    (-3)
+#define EARLIEST_LOCAL   (-4)
+#define LATEST_TIERED    (-5)
 #define EARLIEST_PENDING (-6)
 
 #define SEGMENTS_WAIT_MS 5000
@@ -44,8 +44,8 @@ part_search(struct tk_request *req, struct list_offsets *list, const struct tk_p
 	if (rc == -EAGAIN && !req->timer_fired) {
 		list->wants_segments = true;
 		return tk_worker_segments(req->worker, &part->key, req) < 0
-		    ? TK_ERR_KAFKA_STORAGE_ERROR
-		    : TK_ERR_NONE;
+			   ? TK_ERR_KAFKA_STORAGE_ERROR
+			   : TK_ERR_NONE;
 	}
 	if (rc < 0)
 		return search_error(rc);
@@ -71,8 +71,8 @@ part_answer(struct tk_request *req, struct list_offsets *list,
 		error = tk_epoch_error(ask->current_leader_epoch, part.state.leader_epoch);
 	if (error != TK_ERR_NONE)
 		return error;
-	limit = list->msg.isolation_level == 1 ? &part.state.last_stable
-					       : &part.state.high_watermark;
+	limit =
+	    list->msg.isolation_level == 1 ? &part.state.last_stable : &part.state.high_watermark;
 	switch (ask->timestamp) {
 	case LATEST:
 		ret->offset = limit->offset;
@@ -99,8 +99,7 @@ timestamp_is_known(int version, int64_t timestamp)
 {
 	static const int least[] = { 0, 0, 0, 7, 8, 9, 11 };
 
-	return timestamp >= 0 ||
-	    (timestamp >= EARLIEST_PENDING && version >= least[-timestamp]);
+	return timestamp >= 0 || (timestamp >= EARLIEST_PENDING && version >= least[-timestamp]);
 }
 
 static bool
@@ -122,8 +121,7 @@ topic_answer(struct tk_request *req, struct list_offsets *list,
 		if (!timestamp_is_known(req->version, ask->partitions[i].timestamp))
 			part->error_code = TK_ERR_UNSUPPORTED_VERSION;
 		else
-			part->error_code =
-			    part_answer(req, list, ask, &ask->partitions[i], part);
+			part->error_code = part_answer(req, list, ask, &ask->partitions[i], part);
 	}
 	return true;
 }
@@ -143,8 +141,8 @@ list_offsets_handle(struct tk_request *req)
 	(void)!tk_meta_catch_up(req->worker->meta);
 	list->wants_segments = false;
 	tk_list_offsets_response_init(&msg);
-	msg.topics = tk_arena_calloc(
-	    &req->arena, (size_t)list->msg.topics_count + 1, sizeof(*msg.topics));
+	msg.topics =
+	    tk_arena_calloc(&req->arena, (size_t)list->msg.topics_count + 1, sizeof(*msg.topics));
 	if (msg.topics == NULL)
 		return TK_IO_ERROR;
 	msg.topics_count = list->msg.topics_count;

@@ -17,7 +17,7 @@
 #define TOPIC_OPERATIONS   0x0df8
 #define CLUSTER_OPERATIONS 0x1fa0
 #define CREATE_TOPICS_KEY  19
-#define CREATE_VERSION	   7
+#define CREATE_VERSION     7
 #define CREATE_TIMEOUT_MS  10000
 #define PARTITIONS_A_REPLY 2000
 
@@ -79,8 +79,7 @@ static const struct tk_create_topics_response_topic *
 created_topic(const struct metadata *metadata, const struct tk_bytes *name)
 {
 	for (int32_t i = 0; metadata->answered && i < metadata->answer.topics_count; i++) {
-		const struct tk_create_topics_response_topic *topic =
-		    &metadata->answer.topics[i];
+		const struct tk_create_topics_response_topic *topic = &metadata->answer.topics[i];
 
 		if (topic->name.len == name->len &&
 		    memcmp(topic->name.data, name->data, name->len) == 0)
@@ -104,16 +103,14 @@ missing_error(const struct tk_request *req, const struct metadata *metadata,
 	if (created != NULL && created->error_code != TK_ERR_NONE &&
 	    created->error_code != TK_ERR_TOPIC_ALREADY_EXISTS)
 		return created->error_code;
-	return metadata->created ? TK_ERR_LEADER_NOT_AVAILABLE
-				 : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+	return metadata->created ? TK_ERR_LEADER_NOT_AVAILABLE : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static bool
 metadata_fill_asked(struct tk_request *req, const struct metadata *metadata,
     const struct tk_metadata_request_topic *ask, struct tk_metadata_response_topic *ret)
 {
-	const struct tk_meta_topic *topic =
-	    tk_topic_of(req->worker, &ask->name, &ask->topic_id);
+	const struct tk_meta_topic *topic = tk_topic_of(req->worker, &ask->name, &ask->topic_id);
 
 	if (topic != NULL)
 		return metadata_fill_topic(req, topic, &metadata->msg, ret);
@@ -136,8 +133,8 @@ metadata_fill_topics(
 	if (msg->topics == NULL)
 		return false;
 	for (int32_t i = 0; !metadata->all && i < metadata->msg.topics_count; i++)
-		if (!metadata_fill_asked(req, metadata, &metadata->msg.topics[i],
-			&msg->topics[msg->topics_count++]))
+		if (!metadata_fill_asked(
+			req, metadata, &metadata->msg.topics[i], &msg->topics[msg->topics_count++]))
 			return false;
 	if (!metadata->all)
 		return true;
@@ -243,8 +240,8 @@ metadata_create(struct tk_request *req, struct metadata *metadata)
 	}
 	metadata->created = true;
 	return !tk_chain_failed(&chain) &&
-	    tk_worker_forward(req->worker, req, CREATE_TOPICS_KEY, CREATE_VERSION, pieces, count,
-		CREATE_TIMEOUT_MS, metadata_created, req, &metadata->creating) == 0;
+	       tk_worker_forward(req->worker, req, CREATE_TOPICS_KEY, CREATE_VERSION, pieces, count,
+		   CREATE_TIMEOUT_MS, metadata_created, req, &metadata->creating) == 0;
 }
 
 static enum tk_io
@@ -258,7 +255,7 @@ metadata_handle(struct tk_request *req)
 			return TK_IO_ERROR;
 		req->ctx = metadata;
 		metadata->all = metadata->msg.topics_count < 0 ||
-		    (req->version == 0 && metadata->msg.topics_count == 0);
+				(req->version == 0 && metadata->msg.topics_count == 0);
 	}
 	if (metadata->creating != NULL)
 		return TK_IO_AGAIN;
@@ -324,8 +321,8 @@ struct describe {
 };
 
 static void
-describe_fill_partition(struct describe *describe, const struct tk_meta_topic *topic,
-    int32_t index, struct tk_describe_topic_partitions_response_partition *ret)
+describe_fill_partition(struct describe *describe, const struct tk_meta_topic *topic, int32_t index,
+    struct tk_describe_topic_partitions_response_partition *ret)
 {
 	tk_describe_topic_partitions_response_partition_init(ret);
 	ret->error_code = partition_error(describe->req->worker, topic, index);
@@ -368,16 +365,15 @@ describe_topic(struct describe *describe, const struct tk_bytes *name, int32_t f
 	ret->name = *name;
 	if (topic == NULL) {
 		ret->error_code = tk_topic_name_check(*name, NULL, 0) < 0
-		    ? TK_ERR_INVALID_TOPIC_EXCEPTION
-		    : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+				      ? TK_ERR_INVALID_TOPIC_EXCEPTION
+				      : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 		return true;
 	}
 	ret->topic_id = topic->id;
 	ret->is_internal = topic->is_internal;
 	ret->topic_authorized_operations = TOPIC_OPERATIONS;
 	count = TK_MAX(TK_MIN(topic->partition_count - first, describe->left), 0);
-	ret->partitions =
-	    tk_arena_calloc(&req->arena, (size_t)count + 1, sizeof(*ret->partitions));
+	ret->partitions = tk_arena_calloc(&req->arena, (size_t)count + 1, sizeof(*ret->partitions));
 	if (ret->partitions == NULL)
 		return false;
 	for (int32_t i = 0; i < count; i++)
@@ -428,15 +424,15 @@ describe_all(struct describe *describe)
 {
 	const struct tk_meta *meta = describe->req->worker->meta;
 	const struct tk_describe_topic_partitions_request_cursor *cursor = describe->ask.cursor;
-	const struct tk_meta_topic *topic = cursor == NULL
-	    ? tk_meta_topic_first(meta)
-	    : tk_meta_topic_from(meta, cursor->topic_name.data, cursor->topic_name.len);
+	const struct tk_meta_topic *topic =
+	    cursor == NULL
+		? tk_meta_topic_first(meta)
+		: tk_meta_topic_from(meta, cursor->topic_name.data, cursor->topic_name.len);
 	bool good = true;
 
 	for (; good && topic != NULL && describe->msg.next_cursor == NULL;
 	     topic = tk_meta_topic_next(topic)) {
-		struct tk_bytes name = { (const uint8_t *)topic->name,
-			(uint32_t)topic->name_len };
+		struct tk_bytes name = { (const uint8_t *)topic->name, (uint32_t)topic->name_len };
 		bool first = cursor != NULL && bytes_compare(&name, &cursor->topic_name) == 0;
 
 		good = describe_topic(describe, &name, first ? cursor->partition_index : 0);
@@ -461,14 +457,12 @@ describe_topic_partitions_handle(struct tk_request *req)
 	    TK_MIN(TK_MAX(describe.ask.response_partition_limit, 1), PARTITIONS_A_REPLY);
 	room = describe.ask.topics_count > 0 ? (size_t)describe.ask.topics_count
 					     : tk_meta_topic_count(req->worker->meta);
-	describe.msg.topics =
-	    tk_arena_calloc(&req->arena, room + 1, sizeof(*describe.msg.topics));
+	describe.msg.topics = tk_arena_calloc(&req->arena, room + 1, sizeof(*describe.msg.topics));
 	describe.node = tk_arena_alloc(&req->arena, sizeof(*describe.node));
 	if (describe.msg.topics == NULL || describe.node == NULL)
 		return TK_IO_ERROR;
 	*describe.node = req->worker->settings->node_id;
-	good = describe.ask.topics_count > 0 ? describe_asked(&describe)
-					     : describe_all(&describe);
+	good = describe.ask.topics_count > 0 ? describe_asked(&describe) : describe_all(&describe);
 	return good ? tk_request_reply(req, &describe.msg) : TK_IO_ERROR;
 }
 

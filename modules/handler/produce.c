@@ -37,10 +37,9 @@ struct produce {
 static void
 part_fail(struct produce_part *part, int16_t error)
 {
-	part->result = (struct tk_frame_appended){ .base_offset = -1,
-		.log_append_time_ms = -1,
-		.log_start = -1,
-		.error = error };
+	part->result = (struct tk_frame_appended){
+		.base_offset = -1, .log_append_time_ms = -1, .log_start = -1, .error = error
+	};
 }
 
 static void produce_part_send(struct produce *produce, unsigned index);
@@ -91,13 +90,13 @@ produce_part_check(struct produce *produce, struct produce_part *part, struct tk
 	if (error != TK_ERR_NONE)
 		return error;
 	rules = (struct tk_batch_rules){ .produce_version = req->version,
-		.log_append_time =
-		    topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME,
+		.log_append_time = topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME,
 		.max_message_bytes = (int32_t)topic->config->max_message_bytes,
 		.now_ms = tk_clock_wall_ms(),
 		.timestamp_before_max_ms = INT64_MAX,
 		.timestamp_after_max_ms = (int64_t)3600 * 1000 };
-	error = tk_batch_validate(part->part->records.data, part->part->records.len, &rules, &verdict);
+	error =
+	    tk_batch_validate(part->part->records.data, part->part->records.len, &rules, &verdict);
 	if (error != TK_ERR_NONE) {
 		part->bad_record = verdict.record_index;
 		part->message = verdict.message;
@@ -150,17 +149,16 @@ produce_begin(struct tk_request *req)
 	tk_count(TK_COUNT_produce_requests, 1);
 	for (int32_t i = 0; i < produce->msg.topic_data_count; i++)
 		produce->count += (unsigned)produce->msg.topic_data[i].partition_data_count;
-	produce->parts =
-	    tk_arena_calloc(&req->arena, produce->count + 1, sizeof(*produce->parts));
+	produce->parts = tk_arena_calloc(&req->arena, produce->count + 1, sizeof(*produce->parts));
 	if (produce->parts == NULL)
 		return TK_IO_ERROR;
 	for (int32_t i = 0; i < produce->msg.topic_data_count; i++) {
 		const struct tk_produce_request_topic *topic = &produce->msg.topic_data[i];
 
 		for (int32_t k = 0; k < topic->partition_data_count; k++)
-			produce->parts[index++] = (struct produce_part){ .topic = topic,
-				.part = &topic->partition_data[k],
-				.bad_record = -1 };
+			produce->parts[index++] = (struct produce_part){
+				.topic = topic, .part = &topic->partition_data[k], .bad_record = -1
+			};
 	}
 	return TK_IO_OK;
 }

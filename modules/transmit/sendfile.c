@@ -38,7 +38,7 @@ chain_advance(struct tk_chain *chain, size_t sent)
 {
 	chain->len -= sent;
 	while (chain->first != NULL && chain->first->kind == TK_PIECE_MEMORY &&
-	    sent >= chain->first->len) {
+	       sent >= chain->first->len) {
 		sent -= chain->first->len;
 		chain_pop(chain);
 	}
@@ -55,9 +55,9 @@ piece_coalesce(struct tk_chain *chain, struct tk_piece *piece)
 	struct tk_piece *next;
 
 	while ((next = piece->next) != NULL && next->kind == TK_PIECE_FILE &&
-	    next->file.fd == piece->file.fd &&
-	    next->file.offset == piece->file.offset + piece->len &&
-	    next->len <= UINT32_MAX - piece->len) {
+	       next->file.fd == piece->file.fd &&
+	       next->file.offset == piece->file.offset + piece->len &&
+	       next->len <= UINT32_MAX - piece->len) {
 		piece->len += next->len;
 		if (next->file.unref != NULL)
 			next->file.unref(next->file.owner);
@@ -137,9 +137,8 @@ send_memory(struct tk_worker *worker, int fd, struct tk_chain *chain, size_t *bu
 			return TK_IO_ERROR;
 		if (piece->kind == TK_PIECE_FILE)
 			break;
-		iov[msg.msg_iovlen++] = (struct iovec){
-			.iov_base = (void *)(uintptr_t)piece->data, .iov_len = piece->len
-		};
+		iov[msg.msg_iovlen++] = (struct iovec){ .iov_base = (void *)(uintptr_t)piece->data,
+			.iov_len = piece->len };
 		total += piece->len;
 		piece = piece->next;
 	}
@@ -157,7 +156,8 @@ static enum tk_io
 send_file(struct tk_chain *chain, int fd, size_t *budget)
 {
 	struct tk_piece *piece = chain->first;
-	ssize_t n = tk_sendfile(fd, piece->file.fd, piece->file.offset, TK_MIN(piece->len, *budget));
+	ssize_t n =
+	    tk_sendfile(fd, piece->file.fd, piece->file.offset, TK_MIN(piece->len, *budget));
 
 	tk_count(TK_COUNT_sendfile_calls, 1);
 	if (n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP)

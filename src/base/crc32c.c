@@ -67,9 +67,9 @@ tk_crc32c(uint32_t crc, const void *data, size_t len)
 		memcpy(&word, at, sizeof(word));
 		word = le64toh(word) ^ crc;
 		crc = table[7][word & 0xff] ^ table[6][(word >> 8) & 0xff] ^
-		    table[5][(word >> 16) & 0xff] ^ table[4][(word >> 24) & 0xff] ^
-		    table[3][(word >> 32) & 0xff] ^ table[2][(word >> 40) & 0xff] ^
-		    table[1][(word >> 48) & 0xff] ^ table[0][word >> 56];
+		      table[5][(word >> 16) & 0xff] ^ table[4][(word >> 24) & 0xff] ^
+		      table[3][(word >> 32) & 0xff] ^ table[2][(word >> 40) & 0xff] ^
+		      table[1][(word >> 48) & 0xff] ^ table[0][word >> 56];
 	}
 	for (; len > 0; len--, at++)
 		crc = (crc >> 8) ^ table[0][(crc ^ *at) & 0xff];

@@ -23,7 +23,8 @@ int tk_unix_pair(int ret_fds[2]);
 /* Who connected: the pid (as of then) of the peer, or -errno. */
 pid_t tk_unix_peer_pid(int fd);
 
-/* Sends one message with fd_count (at most 4) descriptors beside it; 0 or -errno (-EAGAIN: full). */
+/* Sends one message with fd_count (at most 4) descriptors beside it; 0 or -errno (-EAGAIN: full).
+ */
 int tk_unix_send(int fd, const void *data, size_t len, const int *fds, size_t fd_count);
 
 /*

@@ -13,7 +13,7 @@
 #include "os/unix.h"
 
 #define READ_BYTES ((size_t)64 << 10)
-#define OUT_MAX	   ((size_t)64 << 20)
+#define OUT_MAX    ((size_t)64 << 20)
 
 struct tk_channel {
 	struct tk_loop *loop;
@@ -73,7 +73,8 @@ channel_deliver(struct tk_channel *chan)
 	size_t at = 0;
 	bool good = true;
 
-	while (good && !chan->paused && !chan->ended && chan->in_len - at >= sizeof(struct tk_frame)) {
+	while (
+	    good && !chan->paused && !chan->ended && chan->in_len - at >= sizeof(struct tk_frame)) {
 		struct tk_frame frame;
 
 		memcpy(&frame, chan->in + at, sizeof(frame));
@@ -101,8 +102,8 @@ channel_read(struct tk_channel *chan)
 		channel_end(chan);
 		return;
 	}
-	n = recv(chan->event.fd, chan->in + chan->in_len, chan->in_room - chan->in_len,
-	    MSG_DONTWAIT);
+	n = recv(
+	    chan->event.fd, chan->in + chan->in_len, chan->in_room - chan->in_len, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -278,8 +279,8 @@ tk_channel_send(struct tk_channel *chan, enum tk_frame_type type, uint64_t id,
 }
 
 int
-tk_channel_send1(struct tk_channel *chan, enum tk_frame_type type, uint64_t id, const void *payload,
-    size_t len)
+tk_channel_send1(
+    struct tk_channel *chan, enum tk_frame_type type, uint64_t id, const void *payload, size_t len)
 {
 	const struct iovec piece = { .iov_base = (void *)(uintptr_t)payload, .iov_len = len };
 

@@ -54,8 +54,8 @@ int tk_channel_send(struct tk_channel *chan, enum tk_frame_type type, uint64_t i
     const struct iovec *pieces, int count);
 
 /* The same with one piece. */
-int tk_channel_send1(struct tk_channel *chan, enum tk_frame_type type, uint64_t id,
-    const void *payload, size_t len);
+int tk_channel_send1(
+    struct tk_channel *chan, enum tk_frame_type type, uint64_t id, const void *payload, size_t len);
 
 /* Bytes waiting to leave. */
 size_t tk_channel_queued(const struct tk_channel *chan);

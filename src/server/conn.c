@@ -18,13 +18,13 @@
 #include "os/poll.h"
 #include "server/worker.h"
 
-#define TURN_REQUESTS	   16
-#define TURN_BYTES	   ((size_t)1 << 20)
-#define READ_BYTES	   ((size_t)4096)
-#define REQUEST_ARENA	   ((size_t)128 << 20)
-#define STALLED_MS	   30000 /* a frame begun and not gone on with */
-#define SWEEP_MAX_MS	   5000
-#define SWEEP_MIN_MS	   50
+#define TURN_REQUESTS 16
+#define TURN_BYTES    ((size_t)1 << 20)
+#define READ_BYTES    ((size_t)4096)
+#define REQUEST_ARENA ((size_t)128 << 20)
+#define STALLED_MS    30000 /* a frame begun and not gone on with */
+#define SWEEP_MAX_MS  5000
+#define SWEEP_MIN_MS  50
 
 struct tk_conn {
 	TAILQ_ENTRY(tk_conn) link;
@@ -40,7 +40,7 @@ struct tk_conn {
 	int frame_api;
 	size_t usual_bytes; /* of the last frame: how much to read at first */
 	TAILQ_HEAD(, tk_request) requests;
-	unsigned running;	 /* of the requests, started and not done */
+	unsigned running;       /* of the requests, started and not done */
 	unsigned running_alone; /* of those, not pipelined */
 	int64_t active_ms;
 	bool waits_for_memory, send_blocked, closed;
@@ -160,7 +160,8 @@ conn_malformed(struct tk_conn *conn)
 
 	tk_count(TK_COUNT_connections_malformed, 1);
 	if (tk_errlog_allowed(&limit, 5))
-		tk_info("a connection was closed: it sent what is not a request that is served here");
+		tk_info(
+		    "a connection was closed: it sent what is not a request that is served here");
 	conn_close(conn);
 }
 
@@ -242,8 +243,7 @@ conn_start_request(struct tk_conn *conn)
 	req->wake.run = request_wake_run;
 	req->timer.expire = request_timer_expire;
 	LIST_INIT(&req->waits);
-	if (worker->decode->parse(req, conn->buf->data + conn->at, conn->frame_bytes) !=
-	    TK_IO_OK) {
+	if (worker->decode->parse(req, conn->buf->data + conn->at, conn->frame_bytes) != TK_IO_OK) {
 		request_free(req);
 		conn_malformed(conn);
 		return false;
@@ -274,7 +274,7 @@ conn_may_start(const struct tk_conn *conn)
 	if (conn->frame_api >= 0 && conn->frame_api < TK_API_KEYS_MAX)
 		api = worker->apis[conn->frame_api];
 	return api != NULL && (api->flags & TK_API_PIPELINED) != 0 && conn->running_alone == 0 &&
-	    conn->running < (unsigned)worker->settings->max_produce_in_flight;
+	       conn->running < (unsigned)worker->settings->max_produce_in_flight;
 }
 
 /* Looks at what is at the front; true if a whole frame is there. */
@@ -401,8 +401,8 @@ conn_send(struct tk_conn *conn)
 		uint64_t before = req->reply.len;
 
 		if (!req->no_reply)
-			rc = conn->worker->transmit->send(conn->worker, conn->event.fd, &req->reply,
-			    budget);
+			rc = conn->worker->transmit->send(
+			    conn->worker, conn->event.fd, &req->reply, budget);
 		if (rc == TK_IO_ERROR) {
 			conn_close(conn);
 			return false;
@@ -492,8 +492,8 @@ conn_ready(struct tk_event *event, unsigned what)
 }
 
 void
-tk_conn_new(struct tk_worker *worker, unsigned listener, int fd,
-    const struct sockaddr_storage *peer)
+tk_conn_new(
+    struct tk_worker *worker, unsigned listener, int fd, const struct sockaddr_storage *peer)
 {
 	struct tk_conn *conn = calloc(1, sizeof(*conn));
 
@@ -554,8 +554,7 @@ sweep_ms(const struct tk_worker *worker)
 {
 	int64_t idle_ms = worker->settings->connections_max_idle_ms;
 
-	return idle_ms < 0 ? SWEEP_MAX_MS
-			   : TK_MIN(TK_MAX(idle_ms / 4, SWEEP_MIN_MS), SWEEP_MAX_MS);
+	return idle_ms < 0 ? SWEEP_MAX_MS : TK_MIN(TK_MAX(idle_ms / 4, SWEEP_MIN_MS), SWEEP_MAX_MS);
 }
 
 static void

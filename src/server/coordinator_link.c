@@ -5,20 +5,20 @@
  * client tries again.  When the coordinator dies, all of them are answered -EPIPE: the outcome is
  * unknown.  One that is not answered in time is answered -ETIMEDOUT.
  */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
-#include <netinet/in.h>
 
 #include "base/clock.h"
 #include "base/heap.h"
 #include "server/worker.h"
 
 #define FORWARDS_OUTSTANDING 128u
-#define BODY_MAX	     ((size_t)1 << 20)
-#define GRACE_MS	     1000 /* beyond the deadline, for an answer on its way */
-#define RECONNECT_MS	     20
+#define BODY_MAX             ((size_t)1 << 20)
+#define GRACE_MS             1000 /* beyond the deadline, for an answer on its way */
+#define RECONNECT_MS         20
 
 struct tk_forward_call {
 	TAILQ_ENTRY(tk_forward_call) link;
@@ -54,8 +54,7 @@ forward_settle(struct tk_forward_call *call, int status, const void *body, size_
 static void
 forward_expire(struct tk_timer *timer)
 {
-	forward_settle(
-	    TK_CONTAINER_OF(timer, struct tk_forward_call, timer), -ETIMEDOUT, NULL, 0);
+	forward_settle(TK_CONTAINER_OF(timer, struct tk_forward_call, timer), -ETIMEDOUT, NULL, 0);
 }
 
 void
@@ -139,9 +138,9 @@ link_frame(struct tk_channel *chan, const struct tk_frame *frame, const void *pa
 	if (frame->type != TK_FRAME_FORWARDED || frame->len < sizeof(*forwarded) ||
 	    frame->len != sizeof(*forwarded) + forwarded->body_len)
 		return false;
-	TAILQ_FOREACH(call, &link->calls, link)
-	if (call->id == frame->id)
-		break;
+	TAILQ_FOREACH (call, &link->calls, link)
+		if (call->id == frame->id)
+			break;
 	if (call != NULL)
 		forward_settle(call, forwarded->status, forwarded + 1, forwarded->body_len);
 	return true;

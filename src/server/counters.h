@@ -10,46 +10,39 @@
 #include "takhin/base.h"
 
 #define TK_COUNTERS(row)                                                                           \
-	row(connections_accepted, "connections accepted")                                          \
-	row(connections_refused, "connections refused by a limit or a deny list")                  \
-	row(connections_closed, "connections closed")                                              \
-	row(connections_idle_closed, "connections closed for being idle")                          \
-	row(connections_malformed, "connections closed for a request that could not be read")      \
-	row(requests, "requests answered")                                                         \
-	row(produce_requests, "Produce requests")                                                  \
-	row(produce_batches, "batches appended for clients")                                       \
-	row(produce_bytes, "bytes of those batches")                                               \
-	row(fetch_requests, "Fetch requests")                                                      \
-	row(fetch_waits, "Fetch requests that waited for data")                                    \
-	row(bytes_in, "bytes received from clients")                                               \
-	row(bytes_out, "bytes sent to clients")                                                    \
-	row(sendfile_calls, "sendfile calls")                                                      \
-	row(sendfile_bytes, "bytes sent from the page cache by sendfile")                          \
-	row(copied_ranges, "file ranges copied, together")                                         \
-	row(copied_bytes, "bytes of file ranges copied")                                           \
-	row(copied_small, "file ranges copied since they were small")                              \
-	row(copied_sendfile_off, "file ranges copied since sendfile is off")                       \
-	row(copied_unsupported, "file ranges copied since sendfile is not supported there")        \
-	row(sendmsg_calls, "sendmsg calls")                                                        \
-	row(sends_partial, "sends that found the socket full")                                     \
-	row(memory_waits, "times reading stopped for lack of memory within the bound")             \
-	row(forwarded, "requests forwarded to the coordinator")                                    \
-	row(appends, "append turns of partitions")                                                 \
-	row(append_batches, "batches appended")                                                    \
-	row(append_bytes, "bytes appended")                                                        \
-	row(append_errors, "batches refused or failed")                                            \
-	row(watches, "watches set")                                                                \
-	row(notifies, "watches answered")                                                          \
-	row(segments_rolled, "segments rolled")                                                    \
-	row(segments_deleted, "segments deleted by retention")                                     \
-	row(fetch_sessions, "fetch sessions made")                                                 \
-	row(fetch_sessions_unknown, "fetch sessions asked for that this worker does not have")
+	row(connections_accepted, "connections accepted") row(connections_refused,                 \
+	    "connections refused by a limit or a deny list") row(connections_closed,               \
+	    "connections closed") row(connections_idle_closed,                                     \
+	    "connections closed for being idle") row(connections_malformed,                        \
+	    "connections closed for a request that could not be read") row(requests,               \
+	    "requests answered") row(produce_requests, "Produce requests") row(produce_batches,    \
+	    "batches appended for clients") row(produce_bytes,                                     \
+	    "bytes of those batches") row(fetch_requests, "Fetch requests") row(fetch_waits,       \
+	    "Fetch requests that waited for data") row(bytes_in, "bytes received from clients")    \
+	    row(bytes_out, "bytes sent to clients") row(sendfile_calls, "sendfile calls") row(     \
+		sendfile_bytes, "bytes sent from the page cache by sendfile") row(copied_ranges,   \
+		"file ranges copied, together") row(copied_bytes, "bytes of file ranges copied")   \
+		row(copied_small, "file ranges copied since they were small") row(                 \
+		    copied_sendfile_off,                                                           \
+		    "file ranges copied since sendfile is off") row(copied_unsupported,            \
+		    "file ranges copied since sendfile is not supported there") row(sendmsg_calls, \
+		    "sendmsg calls") row(sends_partial, "sends that found the socket full")        \
+		    row(memory_waits, "times reading stopped for lack of memory within the bound") \
+			row(forwarded, "requests forwarded to the coordinator") row(appends,       \
+			    "append turns of partitions") row(append_batches, "batches appended")  \
+			    row(append_bytes, "bytes appended")                                    \
+				row(append_errors, "batches refused or failed") row(               \
+				    watches, "watches set") row(notifies, "watches answered")      \
+				    row(segments_rolled, "segments rolled") row(segments_deleted,  \
+					"segments deleted by retention") row(fetch_sessions,       \
+					"fetch sessions made") row(fetch_sessions_unknown,         \
+					"fetch sessions asked for that this worker does not have")
 
 enum tk_counter {
 #define TK_COUNTER_ENUM(name, help) TK_COUNT_##name,
 	TK_COUNTERS(TK_COUNTER_ENUM)
 #undef TK_COUNTER_ENUM
-	TK_COUNTER_TOTAL
+	    TK_COUNTER_TOTAL
 };
 
 struct tk_counter_row {
@@ -70,8 +63,8 @@ struct tk_page_address {
 
 /* The page of a process: shared memory that it writes and others read. */
 struct tk_process_page {
-	uint64_t progress;    /* grows with every turn of the loop; stands still in a dead lock */
-	uint64_t connections; /* open now */
+	uint64_t progress;     /* grows with every turn of the loop; stands still in a dead lock */
+	uint64_t connections;  /* open now */
 	uint64_t memory_bytes; /* held for requests and replies now */
 	char panic[TK_PAGE_PANIC_BYTES];
 	uint64_t counters[TK_COUNTER_TOTAL];

@@ -12,7 +12,7 @@
 #include "takhin/arena.h"
 
 #define TK_DIRECTORIES_MAX 64u
-#define TK_WORKERS_MAX	   256u
+#define TK_WORKERS_MAX     256u
 
 enum tk_role {
 	TK_ROLE_MASTER,

@@ -23,7 +23,7 @@
 #include "takhin/base.h"
 
 #define TK_FRAMES_VERSION 1u
-#define TK_FRAME_MAX	  ((uint32_t)4 << 20) /* bytes of a payload */
+#define TK_FRAME_MAX      ((uint32_t)4 << 20) /* bytes of a payload */
 
 enum tk_frame_type {
 	TK_FRAME_HELLO = 1,
@@ -61,7 +61,7 @@ struct tk_frame_append {
 	uint32_t len;
 	uint32_t slot;
 	int32_t leader_epoch; /* -1: any */
-	uint32_t flags;	      /* TK_APPEND_ */
+	uint32_t flags;       /* TK_APPEND_ */
 	int64_t deadline_ms;  /* of CLOCK_MONOTONIC; refused once it has passed; 0: none */
 };
 #define TK_APPEND_SYNC 0x1u /* answer when it is on the disk (metadata) */
@@ -135,7 +135,7 @@ struct tk_frame_apply {
 
 struct tk_frame_applied {
 	uint64_t revision; /* up to which this writer has applied */
-	int32_t error;	   /* 0, or -errno of the first partition that could not be made */
+	int32_t error;     /* 0, or -errno of the first partition that could not be made */
 	uint32_t unused;
 };
 
@@ -149,7 +149,7 @@ struct tk_frame_retain {
 
 struct tk_frame_retained {
 	int64_t log_start; /* as it is now */
-	int32_t error;	   /* 0 or -errno */
+	int32_t error;     /* 0 or -errno */
 	uint32_t unused;
 };
 
@@ -162,6 +162,6 @@ _Static_assert(sizeof(struct tk_frame_forward) == 24, "goes through a channel");
 /* Names of the sockets in the run directory. */
 #define TK_CHANNEL_COORDINATOR "coordinator.sock"
 #define TK_CHANNEL_WRITER_FMT  "writer.%u.sock" /* index of the data directory */
-#define TK_ZONE_FMT	       "zone.%u"
+#define TK_ZONE_FMT            "zone.%u"
 
 #endif

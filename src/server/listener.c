@@ -8,11 +8,11 @@
  *
  * Limits hold over all workers: each publishes its count by address, and the sum is compared.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ struct tk_listener {
 	struct tk_event event;
 	struct tk_timer back;
 	uint64_t accepted_before; /* by all workers, when this one stepped back */
-	int32_t conn_count;	  /* of this worker by this listener */
+	int32_t conn_count;       /* of this worker by this listener */
 };
 
 static uint64_t
@@ -49,8 +49,8 @@ static bool
 has_fewest(const struct tk_worker *worker)
 {
 	for (size_t i = 0; i < worker->proc->worker_count; i++)
-		if (__atomic_load_n(&worker->proc->worker_pages[i]->connections,
-			__ATOMIC_RELAXED) < worker->conn_count)
+		if (__atomic_load_n(&worker->proc->worker_pages[i]->connections, __ATOMIC_RELAXED) <
+		    worker->conn_count)
 			return false;
 	return true;
 }
@@ -66,7 +66,8 @@ address_hash(const struct sockaddr *peer)
 		memcpy(bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
 	else if (peer->sa_family == AF_INET6)
 		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
-	/* The same in every worker, so no secret key; forging a collision only limits the forger. */
+	/* The same in every worker, so no secret key; forging a collision only limits the forger.
+	 */
 	uint64_t a, b;
 
 	memcpy(&a, bytes, 8);
@@ -192,8 +193,8 @@ listener_accept(struct tk_listener *listener)
 	static struct tk_errlog_limit limit;
 	struct sockaddr_storage peer;
 	socklen_t len = sizeof(peer);
-	int fd = accept4(listener->event.fd, (struct sockaddr *)&peer, &len,
-	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(
+	    listener->event.fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd >= 0) {
 		listener_take(listener, fd, &peer);

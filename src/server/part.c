@@ -25,8 +25,8 @@ tk_worker_part(struct tk_worker *worker, const struct tk_meta_topic *topic, int3
 		    .topic = topic->name,
 		    .topic_len = topic->name_len,
 		    .partition = partition } };
-	if (!tk_zone_read(worker->zones[meta->directory], meta->slot, &ret_part->state,
-		&ret_part->seq) ||
+	if (!tk_zone_read(
+		worker->zones[meta->directory], meta->slot, &ret_part->state, &ret_part->seq) ||
 	    ret_part->state.incarnation != meta->incarnation)
 		return TK_ERR_NOT_LEADER_OR_FOLLOWER; /* its writer has yet to open it */
 	switch (ret_part->state.status) {

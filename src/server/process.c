@@ -1,7 +1,8 @@
 /*
- * What every child does alike: being born, being told, dying with the master.  Runs in all children.
- * If the control socket ends, the master is dead; the child stops as for TK_CONTROL_STOP and, should
- * that take longer than a second, ends at once (nothing acknowledged depends on a clean end).
+ * What every child does alike: being born, being told, dying with the master.  Runs in all
+ * children. If the control socket ends, the master is dead; the child stops as for TK_CONTROL_STOP
+ * and, should that take longer than a second, ends at once (nothing acknowledged depends on a clean
+ * end).
  */
 #include "server/process.h"
 
@@ -67,9 +68,9 @@ peer_find(struct tk_process *proc, pid_t pid)
 {
 	struct tk_peer *peer;
 
-	LIST_FOREACH(peer, &proc->peers, link)
-	if (peer->pid == pid)
-		return peer;
+	LIST_FOREACH (peer, &proc->peers, link)
+		if (peer->pid == pid)
+			return peer;
 	return NULL;
 }
 
@@ -130,8 +131,8 @@ settings_from_text(int fd, struct tk_arena **ret_arena, struct tk_settings **ret
 		return -ENOMEM;
 	tk_arena_init(arena, (size_t)16 << 20);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	rc = tk_settings_load(arena, &(struct tk_settings_source){ .file = path }, ret_settings,
-	    &errors);
+	rc = tk_settings_load(
+	    arena, &(struct tk_settings_source){ .file = path }, ret_settings, &errors);
 	if (rc < 0) {
 		tk_arena_reset(arena);
 		free(arena);
@@ -156,8 +157,8 @@ process_prepare(struct tk_process *proc, const struct tk_control *order, int fd)
 	if (answer.error < 0)
 		(void)snprintf(answer.text, sizeof(answer.text), "could not read the new settings");
 	else if (proc->ops->prepare != NULL)
-		answer.error = proc->ops->prepare(proc, proc->prepared, answer.text,
-		    sizeof(answer.text));
+		answer.error =
+		    proc->ops->prepare(proc, proc->prepared, answer.text, sizeof(answer.text));
 	process_send(proc, &answer);
 }
 
@@ -322,8 +323,8 @@ process_close_others(struct tk_process *proc, const struct tk_birth *birth)
 			if (cycle->listeners[i].fd >= from)
 				next = TK_MIN(next, cycle->listeners[i].fd);
 		if (next > from)
-			(void)close_range((unsigned)from,
-			    next == INT32_MAX ? ~0u : (unsigned)next - 1, 0);
+			(void)close_range(
+			    (unsigned)from, next == INT32_MAX ? ~0u : (unsigned)next - 1, 0);
 		if (next == INT32_MAX)
 			break;
 		from = next + 1;

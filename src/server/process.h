@@ -20,13 +20,13 @@
 enum tk_control_type {
 	/* master -> child */
 	TK_CONTROL_ANNOUNCE = 1, /* a process exists: pid, role, index; its arena's descriptor */
-	TK_CONTROL_GONE,	 /* that process was reaped */
-	TK_CONTROL_GO,		 /* everybody was told of you: begin */
-	TK_CONTROL_STOP,	 /* stop fast, in good order */
-	TK_CONTROL_QUIT,	 /* finish what is in flight first */
-	TK_CONTROL_REOPEN,	 /* reopen the error log */
-	TK_CONTROL_PREPARE,	 /* new settings, as text in the descriptor: check, answer PREPARED */
-	TK_CONTROL_COMMIT,	 /* use what was prepared */
+	TK_CONTROL_GONE,         /* that process was reaped */
+	TK_CONTROL_GO,           /* everybody was told of you: begin */
+	TK_CONTROL_STOP,         /* stop fast, in good order */
+	TK_CONTROL_QUIT,         /* finish what is in flight first */
+	TK_CONTROL_REOPEN,       /* reopen the error log */
+	TK_CONTROL_PREPARE, /* new settings, as text in the descriptor: check, answer PREPARED */
+	TK_CONTROL_COMMIT,  /* use what was prepared */
 	/* child -> master */
 	TK_CONTROL_READY = 64,
 	TK_CONTROL_PREPARED /* error: 0 or -errno; text */
@@ -65,8 +65,8 @@ struct tk_process_ops {
 	/* Begin to stop; call tk_process_exit() when done.  fast: do not wait for clients. */
 	void (*stop)(struct tk_process *proc, bool fast);
 	/* New settings were checked by the master; say what this process has against them. */
-	int (*prepare)(struct tk_process *proc, const struct tk_settings *settings, char *text,
-	    size_t room);
+	int (*prepare)(
+	    struct tk_process *proc, const struct tk_settings *settings, char *text, size_t room);
 	/* Use them from now on. */
 	void (*commit)(struct tk_process *proc, const struct tk_settings *settings);
 	void (*peer_gone)(struct tk_process *proc, struct tk_peer *peer);
@@ -140,8 +140,8 @@ struct tk_channel_server {
 };
 
 /* Serves listening_fd (of the cycle) from now on; 0 or -errno. */
-int tk_channel_server_start(struct tk_channel_server *server, struct tk_process *proc,
-    int listening_fd) TK_MUST_CHECK;
+int tk_channel_server_start(
+    struct tk_channel_server *server, struct tk_process *proc, int listening_fd) TK_MUST_CHECK;
 void tk_channel_server_stop(struct tk_channel_server *server);
 
 #endif

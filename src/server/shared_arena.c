@@ -10,17 +10,17 @@
 
 #define BLOCK_BYTES ((size_t)1 << 20)
 #define CLASS_SHIFT 12u /* the smallest class is 4 KiB */
-#define CLASS_COUNT 9u	/* 4 KiB .. 1 MiB */
+#define CLASS_COUNT 9u  /* 4 KiB .. 1 MiB */
 
 enum block_kind { BLOCK_FREE, BLOCK_CLASS, BLOCK_EXTENT };
 
 struct block {
 	enum block_kind kind;
 	uint8_t class;
-	bool dirty;	  /* has held something since its pages were given back */
-	bool idle;	  /* was free at the last trim */
-	uint16_t used;	  /* pieces in use, of a class */
-	uint16_t run;	  /* blocks of the extent that begins here */
+	bool dirty;         /* has held something since its pages were given back */
+	bool idle;          /* was free at the last trim */
+	uint16_t used;      /* pieces in use, of a class */
+	uint16_t run;       /* blocks of the extent that begins here */
 	uint64_t pieces[4]; /* bit set: piece in use (256 of 4 KiB) */
 };
 
@@ -95,7 +95,7 @@ class_of(size_t size_bytes)
 	unsigned class = 0;
 
 	while (class_bytes(class) < size_bytes)
-		class++;
+		class ++;
 	return class;
 }
 
@@ -137,7 +137,7 @@ block_take(struct tk_shared_arena *arena, size_t index)
 		block->pieces[word] |= (uint64_t)1 << bit;
 		block->used++;
 		return arena->base + index * BLOCK_BYTES +
-		    (word * 64 + bit) * class_bytes(block->class);
+		       (word * 64 + bit) * class_bytes(block->class);
 	}
 	tk_assert(false);
 	return NULL;
@@ -147,7 +147,7 @@ static bool
 block_has_room(const struct block *block, unsigned class)
 {
 	return block->kind == BLOCK_CLASS && block->class == class &&
-	    block->used < class_pieces(class);
+	       block->used < class_pieces(class);
 }
 
 static uint8_t *
@@ -165,7 +165,7 @@ arena_take_piece(struct tk_shared_arena *arena, unsigned class)
 		if (index == arena->block_count)
 			return NULL;
 		arena->blocks[index] =
-		    (struct block){ .kind = BLOCK_CLASS, .class = (uint8_t)class, .dirty = true };
+		    (struct block){ .kind = BLOCK_CLASS, .class = (uint8_t) class, .dirty = true };
 		arena->used_bytes += BLOCK_BYTES;
 	}
 	arena->hint[class] = index;

@@ -24,8 +24,8 @@ struct tk_shared_buf {
 };
 
 /* Manages size_bytes at base, of memfd fd (for giving pages back).  0 or -ENOMEM. */
-int tk_shared_arena_new(uint8_t *base, size_t size_bytes, int fd,
-    struct tk_shared_arena **ret_arena) TK_MUST_CHECK;
+int tk_shared_arena_new(
+    uint8_t *base, size_t size_bytes, int fd, struct tk_shared_arena **ret_arena) TK_MUST_CHECK;
 void tk_shared_arena_free(struct tk_shared_arena **arena);
 
 /*
@@ -50,7 +50,6 @@ size_t tk_shared_arena_used(const struct tk_shared_arena *arena);
 void tk_shared_arena_trim(struct tk_shared_arena *arena);
 
 /* Called whenever a buffer becomes free, so that who waits for room can look again. */
-void tk_shared_arena_on_free(
-    struct tk_shared_arena *arena, void (*call)(void *arg), void *arg);
+void tk_shared_arena_on_free(struct tk_shared_arena *arena, void (*call)(void *arg), void *arg);
 
 #endif

@@ -32,7 +32,7 @@ struct tk_worker {
 	const struct tk_api *apis[TK_API_KEYS_MAX];
 
 	/* connections */
-	struct tk_conn_list conns;	  /* least lately active first */
+	struct tk_conn_list conns;        /* least lately active first */
 	struct tk_conn_list memory_waits; /* those that wait for room, in order */
 	size_t conn_count;
 	size_t memory_bytes; /* held by requests' arenas */
@@ -60,8 +60,8 @@ struct tk_worker {
 int tk_conns_init(struct tk_worker *worker) TK_MUST_CHECK;
 
 /* Takes over an accepted, non-blocking socket. */
-void tk_conn_new(struct tk_worker *worker, unsigned listener, int fd,
-    const struct sockaddr_storage *peer);
+void tk_conn_new(
+    struct tk_worker *worker, unsigned listener, int fd, const struct sockaddr_storage *peer);
 
 /* Closes what is idle at once and the rest when their requests are answered. */
 void tk_conns_quit(struct tk_worker *worker);
@@ -69,8 +69,8 @@ void tk_conns_close_all(struct tk_worker *worker);
 
 int tk_listeners_start(struct tk_worker *worker) TK_MUST_CHECK;
 void tk_listeners_stop(struct tk_worker *worker);
-void tk_listener_conn_closed(struct tk_worker *worker, unsigned listener,
-    const struct sockaddr *peer);
+void tk_listener_conn_closed(
+    struct tk_worker *worker, unsigned listener, const struct sockaddr *peer);
 
 /* ---- waiting (wait.c) ---- */
 

@@ -21,7 +21,7 @@
 
 #define APPENDS_OUTSTANDING 512u
 #define DEADLINE_CHECK_MS   100
-#define RECONNECT_MS	    20
+#define RECONNECT_MS        20
 
 struct tk_append_call {
 	TAILQ_ENTRY(tk_append_call) link;
@@ -104,7 +104,7 @@ link_send_queued(struct tk_writer_link *link)
 	struct tk_append_call *call;
 
 	while (link->chan != NULL && link->outstanding_count < APPENDS_OUTSTANDING &&
-	    (call = TAILQ_FIRST(&link->queued)) != NULL) {
+	       (call = TAILQ_FIRST(&link->queued)) != NULL) {
 		if (tk_channel_send1(link->chan, TK_FRAME_APPEND, call->id, &call->frame,
 			sizeof(call->frame)) < 0)
 			return;
@@ -121,9 +121,9 @@ link_appended(struct tk_writer_link *link, uint64_t id, const struct tk_frame_ap
 	struct tk_append_call *call;
 
 	/* Answers come about in order: the one meant is at the front or near it. */
-	TAILQ_FOREACH(call, &link->outstanding, link)
-	if (call->id == id)
-		break;
+	TAILQ_FOREACH (call, &link->outstanding, link)
+		if (call->id == id)
+			break;
 	if (call == NULL)
 		return false;
 	TAILQ_REMOVE(&link->outstanding, call, link);
@@ -134,9 +134,9 @@ link_appended(struct tk_writer_link *link, uint64_t id, const struct tk_frame_ap
 }
 
 int
-tk_worker_append(struct tk_worker *worker, unsigned directory,
-    const struct tk_frame_append *append, struct tk_shared_buf *buf, tk_append_done *done,
-    void *owner, unsigned index, struct tk_append_call **ret_call)
+tk_worker_append(struct tk_worker *worker, unsigned directory, const struct tk_frame_append *append,
+    struct tk_shared_buf *buf, tk_append_done *done, void *owner, unsigned index,
+    struct tk_append_call **ret_call)
 {
 	struct tk_writer_link *link = worker->writers[directory];
 	struct tk_append_call *call = calloc(1, sizeof(*call));
@@ -194,8 +194,7 @@ deadlines_expire(struct tk_timer *timer)
 		call_settle(call, &refused);
 	}
 	if (!TAILQ_EMPTY(&link->queued))
-		(void)tk_timer_start(
-		    link->worker->proc->loop, &link->deadlines, DEADLINE_CHECK_MS);
+		(void)tk_timer_start(link->worker->proc->loop, &link->deadlines, DEADLINE_CHECK_MS);
 }
 
 /* ---- watches ---- */
@@ -250,8 +249,7 @@ watch_get(struct tk_writer_link *link, uint32_t slot)
 
 int
 tk_worker_watch(struct tk_worker *worker, unsigned directory, uint32_t slot,
-    const struct tk_part_state *state, uint64_t seq, int64_t want_position,
-    struct tk_request *req)
+    const struct tk_part_state *state, uint64_t seq, int64_t want_position, struct tk_request *req)
 {
 	struct tk_writer_link *link = worker->writers[directory];
 	struct slot_watch *watch = watch_get(link, slot);
@@ -260,7 +258,8 @@ tk_worker_watch(struct tk_worker *worker, unsigned directory, uint32_t slot,
 	if (watch == NULL || tk_wait_add(&watch->waits, req) < 0)
 		return -ENOMEM;
 	covered = watch->armed && watch->incarnation == state->incarnation &&
-	    watch->segment == state->high_watermark.segment && watch->position <= want_position;
+		  watch->segment == state->high_watermark.segment &&
+		  watch->position <= want_position;
 	if (covered)
 		return 0;
 	watch->incarnation = state->incarnation;
@@ -273,8 +272,8 @@ tk_worker_watch(struct tk_worker *worker, unsigned directory, uint32_t slot,
 static bool
 link_notified(struct tk_writer_link *link, const struct tk_frame_notify *notify)
 {
-	struct tk_map_node *node = tk_map_find(
-	    &link->watches, &notify->slot, sizeof(notify->slot), watch_equal);
+	struct tk_map_node *node =
+	    tk_map_find(&link->watches, &notify->slot, sizeof(notify->slot), watch_equal);
 
 	if (node != NULL)
 		watch_wake(TK_CONTAINER_OF(node, struct slot_watch, node));
@@ -297,8 +296,7 @@ segments_ask(struct tk_writer_link *link, struct slot_segments *wanted)
 }
 
 int
-tk_worker_segments(
-    struct tk_worker *worker, const struct tk_part_key *key, struct tk_request *req)
+tk_worker_segments(struct tk_worker *worker, const struct tk_part_key *key, struct tk_request *req)
 {
 	struct tk_writer_link *link = worker->writers[key->directory];
 	struct tk_map_node *node =
@@ -356,8 +354,8 @@ link_segments_are(
 
 		if (list != NULL) {
 			memcpy(list, are + 1, are->count * sizeof(*list));
-			(void)!tk_reader_set_segments(link->worker->reader, &wanted->key,
-			    are->generation, list, are->count);
+			(void)!tk_reader_set_segments(
+			    link->worker->reader, &wanted->key, are->generation, list, are->count);
 			free(list);
 		}
 	} else {
@@ -422,8 +420,8 @@ link_connect(struct tk_writer_link *link)
 	char name[32];
 
 	(void)snprintf(name, sizeof(name), TK_CHANNEL_WRITER_FMT, link->directory);
-	if (tk_channel_connect(proc->loop, proc->cycle->run_dir_fd, name, &link_ops, link,
-		&link->chan) < 0) {
+	if (tk_channel_connect(
+		proc->loop, proc->cycle->run_dir_fd, name, &link_ops, link, &link->chan) < 0) {
 		(void)tk_timer_start(proc->loop, &link->reconnect, RECONNECT_MS);
 		return;
 	}

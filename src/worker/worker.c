@@ -1,10 +1,10 @@
 /*
  * The worker process, from its birth to its end.
  *
- * Everything it opens of the data and the zones is read-only; its only writable shared memory is its
- * own page and arena.  On STOP it closes its connections at once, on QUIT it first answers what it
- * has been asked, within the settings' shutdown_timeout.  If it dies, its connections die with it
- * and nothing else does.
+ * Everything it opens of the data and the zones is read-only; its only writable shared memory is
+ * its own page and arena.  On STOP it closes its connections at once, on QUIT it first answers what
+ * it has been asked, within the settings' shutdown_timeout.  If it dies, its connections die with
+ * it and nothing else does.
  */
 #include "worker/worker.h"
 
@@ -109,8 +109,8 @@ worker_open_log(struct worker_process *wp)
 	if (rc < 0)
 		return rc;
 	(void)snprintf(worker->cluster_id, sizeof(worker->cluster_id), "%s", props.cluster_id);
-	rc = tk_meta_open(worker->zones[0], wp->proc.cycle->directories[0].path, worker->settings,
-	    &worker->meta);
+	rc = tk_meta_open(
+	    worker->zones[0], wp->proc.cycle->directories[0].path, worker->settings, &worker->meta);
 	if (rc < 0)
 		return rc;
 	tk_meta_set_directories(worker->meta, ids, worker->directory_count);

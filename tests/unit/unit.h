@@ -35,11 +35,11 @@ tk_unit_main(const char *suite_name, const struct tk_unit_test *tests, size_t co
 	return failed == 0 ? 0 : 1;
 }
 
-#define TK_UNIT_MAIN(suite_name, ...)                                                            \
-	int main(void)                                                                           \
-	{                                                                                        \
-		static const struct tk_unit_test tests[] = { __VA_ARGS__ };                      \
-		return tk_unit_main(suite_name, tests, sizeof(tests) / sizeof(tests[0]));        \
+#define TK_UNIT_MAIN(suite_name, ...)                                                              \
+	int main(void)                                                                             \
+	{                                                                                          \
+		static const struct tk_unit_test tests[] = { __VA_ARGS__ };                        \
+		return tk_unit_main(suite_name, tests, sizeof(tests) / sizeof(tests[0]));          \
 	}
 
 #endif
