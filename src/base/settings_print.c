@@ -26,7 +26,7 @@ text_add(struct text *text, const char *fmt, ...)
 	int n;
 
 	va_start(args, fmt);
-	n = vsnprintf(text->buf + at, text->size - at, fmt, args);
+	n = vsnprintf(text->size > 0 ? text->buf + at : NULL, text->size - at, fmt, args);
 	va_end(args);
 	text->len += n > 0 ? (size_t)n : 0;
 }
