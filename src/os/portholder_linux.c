@@ -1,6 +1,7 @@
 /*
  * Who listens on a port: the socket's inode in /proc/net/tcp and tcp6, then the process with a
- * descriptor of it.  Used by the master when a start has failed; a guess, as all may change between.
+ * descriptor of it.  Used by the master when a start has failed; a guess, as all may change
+ * between.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,8 +26,9 @@ listening_inode(const char *table, uint16_t port)
 		unsigned local_port, state;
 		uint64_t inode;
 
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u "
-				 "%" SCNu64,
+		if (sscanf(line,
+			" %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u "
+			"%" SCNu64,
 			&local_port, &state, &inode) == 3 &&
 		    local_port == port && state == STATE_LISTEN)
 			found = inode;
@@ -48,8 +50,7 @@ process_has(const char *pid, uint64_t inode)
 	(void)snprintf(path, sizeof(path), "/proc/%s/fd", pid);
 	dir = opendir(path);
 	while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
-		ssize_t len =
-		    readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 
 		target[len > 0 ? len : 0] = '\0';
 		found = strcmp(target, wanted) == 0;

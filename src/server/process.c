@@ -6,6 +6,7 @@
  */
 #include "server/process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@
 #include "os/shm.h"
 #include "os/unix.h"
 
-#define ORPHAN_MS 800
+#define ORPHAN_MS	  800
+#define SETTINGS_TEXT_MAX ((size_t)1 << 20)
 
 static struct tk_process_page stand_in_page;
 struct tk_process_page *tk_page = &stand_in_page;
@@ -118,23 +120,48 @@ process_send(struct tk_process *proc, struct tk_control *msg)
 	(void)tk_unix_send(proc->control.fd, msg, sizeof(*msg), NULL, 0);
 }
 
-/* Settings come as the text of -T, which every process reads like the operator's own. */
+/* The whole of a file as a string to be freed, NULL if it cannot be had. */
+static char *
+text_read(int fd)
+{
+	char *text = malloc(SETTINGS_TEXT_MAX + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (text != NULL && n > 0 && len < SETTINGS_TEXT_MAX) {
+		n = pread(fd, text + len, SETTINGS_TEXT_MAX - len, (off_t)len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (n != 0) {
+		free(text);
+		return NULL;
+	}
+	text[len] = '\0';
+	return text;
+}
+
+/*
+ * Settings come as text that has every setting without a fixed default, so where we say they stand
+ * does not matter, as long as there is no takhin.conf there.
+ */
 static int
 settings_from_text(int fd, struct tk_arena **ret_arena, struct tk_settings **ret_settings)
 {
 	struct tk_settings_errors errors = { .arena = NULL };
+	struct tk_settings_source source = { .prefix = "/proc/self", .text = text_read(fd) };
 	struct tk_arena *arena = calloc(1, sizeof(*arena));
-	char path[32];
-	int rc;
+	int rc = -ENOMEM;
 
-	if (arena == NULL)
-		return -ENOMEM;
-	tk_arena_init(arena, (size_t)16 << 20);
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	rc = tk_settings_load(
-	    arena, &(struct tk_settings_source){ .file = path }, ret_settings, &errors);
+	if (arena != NULL && source.text != NULL) {
+		tk_arena_init(arena, (size_t)16 << 20);
+		rc = tk_settings_load(arena, &source, ret_settings, &errors);
+	}
+	free((void *)(uintptr_t)source.text);
 	if (rc < 0) {
-		tk_arena_reset(arena);
+		if (errors.first != NULL)
+			tk_err("%s", errors.first->text);
+		if (arena != NULL)
+			tk_arena_reset(arena);
 		free(arena);
 		return rc;
 	}
@@ -227,8 +254,9 @@ process_told(struct tk_process *proc, const struct tk_control *msg, const int *f
 		process_stop(proc, msg->type == TK_CONTROL_STOP);
 		break;
 	case TK_CONTROL_REOPEN:
-		if (tk_errlog_reopen() < 0)
-			tk_warn("could not reopen the error log: %s", strerror(errno));
+		/* The master has opened it; we may not be able to. */
+		if (count > 0)
+			(void)dup3(fds[0], tk_errlog_fd(), O_CLOEXEC);
 		break;
 	case TK_CONTROL_PREPARE:
 		if (count > 0)
@@ -381,8 +409,9 @@ process_signals(void)
 	for (int signo = 1; signo < 32; signo++)
 		if (signo != SIGKILL && signo != SIGSTOP)
 			(void)signal(signo, SIG_DFL);
-	/* The operator's signals are the master's to hear; a terminal's reach the whole group. */
+	/* The operator's signals are the master's to hear; some senders reach the whole group. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGQUIT, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
