@@ -24,7 +24,7 @@
 #include "os/shm.h"
 #include "os/unix.h"
 
-#define ORPHAN_MS	  800
+#define ORPHAN_MS         800
 #define SETTINGS_TEXT_MAX ((size_t)1 << 20)
 
 static struct tk_process_page stand_in_page;

@@ -24,7 +24,7 @@ enum tk_control_type {
 	TK_CONTROL_GO,           /* everybody was told of you: begin */
 	TK_CONTROL_STOP,         /* stop fast, in good order */
 	TK_CONTROL_QUIT,         /* finish what is in flight first */
-	TK_CONTROL_REOPEN,       /* reopen the error log */
+	TK_CONTROL_REOPEN,       /* log to the descriptor beside it */
 	TK_CONTROL_PREPARE, /* new settings, as text in the descriptor: check, answer PREPARED */
 	TK_CONTROL_COMMIT,  /* use what was prepared */
 	/* child -> master */
