@@ -1,1 +1,16 @@
-# writer
+# writer: the process that alone writes the log of a data directory.
+noinst_LIBRARIES += libtkwriter.a
+libtkwriter_a_SOURCES = \
+	src/writer/appends.c \
+	src/writer/apply.c \
+	src/writer/durable.c \
+	src/writer/journal_wait.c \
+	src/writer/lists.c \
+	src/writer/partitions.c \
+	src/writer/serve.c \
+	src/writer/strays.c \
+	src/writer/syncer.c src/writer/syncer.h \
+	src/writer/upkeep.c \
+	src/writer/watches.c \
+	src/writer/writer.c src/writer/writer.h \
+	src/writer/writer_private.h

@@ -1,0 +1,19 @@
+/*
+ * What is due by the clock: deleted files go, checkpoints are written.  Writer process, one thread.
+ * The log says when it wants to be called again; where there is nothing to wait for, a minute's
+ * call finds what has come up since.
+ */
+#include "writer/writer_private.h"
+
+#define UPKEEP_MS 60000
+
+void
+tk_upkeep_run(struct tk_timer *timer)
+{
+	struct tk_writer *writer = TK_CONTAINER_OF(timer, struct tk_writer, upkeep);
+	int64_t wait_ms = tk_logdir_tick(writer->dir, tk_loop_now_ms(writer->loop));
+
+	if (wait_ms < 0 || wait_ms > UPKEEP_MS)
+		wait_ms = UPKEEP_MS;
+	(void)tk_timer_start(writer->loop, &writer->upkeep, TK_MAX(wait_ms, 1));
+}
