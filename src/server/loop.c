@@ -122,13 +122,24 @@ loop_call_posts(struct tk_loop *loop)
 	TAILQ_REMOVE(&loop->posts, &marker, link);
 }
 
+static void
+loop_call_hooks(struct tk_loop *loop)
+{
+	struct tk_turn_hook *hook, *next;
+
+	for (hook = TAILQ_FIRST(&loop->hooks); hook != NULL; hook = next) {
+		next = TAILQ_NEXT(hook, link);
+		hook->run(hook);
+	}
+}
+
 void
 tk_loop_run(struct tk_loop *loop)
 {
 	struct tk_poll_event ready[EVENTS_A_TURN];
-	struct tk_turn_hook *hook, *next;
 
 	loop->stopping = false;
+	loop_call_hooks(loop); /* for what was done before the first turn */
 	while (!loop->stopping) {
 		loop->ready = ready;
 		loop->ready_count =
@@ -143,10 +154,7 @@ tk_loop_run(struct tk_loop *loop)
 		loop->ready_count = 0;
 		loop_call_timers(loop);
 		loop_call_posts(loop);
-		for (hook = TAILQ_FIRST(&loop->hooks); hook != NULL; hook = next) {
-			next = TAILQ_NEXT(hook, link);
-			hook->run(hook);
-		}
+		loop_call_hooks(loop);
 	}
 }
 

@@ -1,1 +1,4 @@
-# rows of the base tests: UNIT_TESTS += tests/unit/test_x; tests_unit_test_x_SOURCES = ..., _CFLAGS = $(UNIT_CFLAGS), _LDADD = $(UNIT_LDADD)
+UNIT_TESTS += tests/unit/test_base
+tests_unit_test_base_SOURCES = tests/unit/test_base.c
+tests_unit_test_base_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_base_LDADD = $(UNIT_LDADD)
