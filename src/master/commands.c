@@ -11,7 +11,11 @@
 json_t *
 tk_master_refusal(const char *text)
 {
-	return json_pack("{s:b,s:s}", "ok", 0, "error", text);
+	json_t *answer = json_pack("{s:b,s:s}", "ok", 0, "error", text);
+
+	if (answer == NULL) /* JSON is UTF-8; a file's name may be anything */
+		answer = json_pack("{s:b,s:s}", "ok", 0, "error", "see the error log");
+	return answer;
 }
 
 static json_t *

@@ -28,3 +28,4 @@ EXTRA_PROGRAMS = takhin
 takhin_SOURCES = src/master/main.c
 takhin_LDADD = libtkmaster.a libtkworker.a libtkwriter.a libtkcoordinator.a libtkcleaner.a \
 	libtkmodules.a $(TK_LIBS) $(TK_LDADD)
+EXTRA_DIST += contrib/takhin.service

@@ -159,13 +159,15 @@ tk_master_status(struct tk_master *master)
 {
 	const struct tk_cycle *cycle = &master->cycle->cycle;
 	const struct tk_settings *settings = cycle->settings;
+	json_t *answer;
 
-	return json_pack("{s:b,s:s,s:I,s:s,s:I,s:I,s:i,s:s*,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "ok", 1,
-	    "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "state", phase_name(master),
+	answer = json_pack("{s:b,s:s,s:I,s:s,s:I,s:I,s:i,s:s*,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "ok",
+	    1, "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "state", phase_name(master),
 	    "uptime_ms", (json_int_t)(tk_clock_mono_ms() - master->started_ms), "generation",
 	    (json_int_t)cycle->generation, "node_id", (int)settings->node_id, "settings_file",
 	    settings->file, "run_directory", settings->run_directory, "listeners",
 	    listeners_status(settings), "directories", directories_status(cycle), "processes",
 	    processes_status(master), "counters", counters_status(master), "death_count",
 	    (json_int_t)master->death_count, "deaths", deaths_status(master));
+	return answer != NULL ? answer : tk_master_refusal("a path is not UTF-8");
 }
