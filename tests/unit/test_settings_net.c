@@ -68,9 +68,9 @@ static void
 test_cidr_bad(void)
 {
 	static const char *const bads[] = { "", "/", "/8", "10.0.0.0/", "10.0.0.0/33",
-		"10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/ 8", "10.0.0.0/8 ", "10.0.0.0/0008",
-		"10.0.0.0/8/8", "10.0.0.1/8", "10.0.0/8", "10", "256.0.0.0", "::1/129", "fd00::1/8",
-		"[::1]", "localhost", "fe80::1%lo", "10.0.0.0/8,11.0.0.0/8",
+		"10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/:", "10.0.0.0/ 8", "10.0.0.0/8 ",
+		"10.0.0.0/0008", "10.0.0.0/8/8", "10.0.0.1/8", "10.0.0/8", "10", "256.0.0.0",
+		"::1/129", "fd00::1/8", "[::1]", "localhost", "fe80::1%lo", "10.0.0.0/8,11.0.0.0/8",
 		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/8" };
 
 	for (size_t i = 0; i < TK_COUNT_OF(bads); i++) {
@@ -253,9 +253,14 @@ test_wildcard_warns(void)
 	"DIR/takhin.conf:1: \"" text "\" in \"deny\" is not a network as \"10.0.0.0/8\" or "       \
 	"\"fd00::/8\", with no bits set past the prefix\n"
 
+#define TEXT_16 "abcdefghi.KLM_0-"
+#define TEXT_64 TEXT_16 TEXT_16 TEXT_16 TEXT_16
+
 static void
 test_listener_bad(void)
 {
+	struct loaded loaded;
+
 	expect_errors(
 	    "listeners = ( );", "DIR/takhin.conf:1: \"listeners\" must hold at least one group\n");
 	expect_errors("listeners = ( { bind = \"localhost\"; } );", BIND("localhost"));
@@ -266,6 +271,9 @@ test_listener_bad(void)
 	expect_errors("listeners = ( { bind = \"127.0.0.1:9092\"; } );", BIND("127.0.0.1:9092"));
 	expect_errors("listeners = ( { name = \"\"; } );", NAME(""));
 	expect_errors("listeners = ( { name = \"A B\"; } );", NAME("A B"));
+	expect_errors("listeners = ( { name = \"" TEXT_64 "x\"; } );", NAME(TEXT_64 "x"));
+	expect_loaded(&loaded, "listeners = ( { name = \"" TEXT_64 "\"; } );");
+	unload(&loaded);
 	expect_errors("listeners = ( { advertised_host = \"a b\"; } );",
 	    "DIR/takhin.conf:1: \"advertised_host\" must be a name or an address, not \"a b\"\n");
 	expect_errors("listeners = ( { advertised_host = \"\"; } );",
