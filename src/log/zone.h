@@ -78,6 +78,7 @@ struct tk_zone_header {
 	struct tk_uuid start_nonce[2]; /* every start has one, in a file of the directory as well */
 	uint64_t st_dev;
 	struct tk_zone_file checkpoint[2]; /* recovery-point-offset-checkpoint */
+	uint64_t stopped_clean;            /* 1: the last writer's last act was a clean stop */
 };
 
 #define TK_ZONE_VERSION 1u

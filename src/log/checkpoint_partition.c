@@ -1,0 +1,148 @@
+/*
+ * leader-epoch-checkpoint and partition.metadata of a partition's directory.  Writer process.
+ *
+ * They are put in place by rename without a sync, since a partition's first records are not synced
+ * either: what a power failure leaves empty is written again from the metadata at the next start.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/uuid.h"
+#include "log/checkpoint.h"
+
+#define PATH_ROOM  384
+#define FILE_LIMIT ((size_t)1024 * 1024)
+
+static void
+path_in_log(char path[PATH_ROOM], const char *log_name, const char *file_name)
+{
+	int n = snprintf(path, PATH_ROOM, "%s/%s", log_name, file_name);
+
+	tk_assert(n > 0 && n < PATH_ROOM);
+}
+
+static int
+replace_text(int dir_fd, const char *path, const char *text, size_t len)
+{
+	const struct tk_file_replace what = {
+		.dir_fd = dir_fd, .path = path, .data = text, .len = len
+	};
+
+	return tk_file_replace(&what);
+}
+
+/* The lines of an epochs file behind its two first; "" for a file that is not there or empty. */
+static int
+epochs_read(int dir_fd, const char *log_name, char **ret_text, const char **ret_lines,
+    unsigned long *ret_count)
+{
+	char path[PATH_ROOM];
+	char *text, *end;
+	size_t len;
+	int rc;
+
+	path_in_log(path, log_name, "leader-epoch-checkpoint");
+	rc = tk_file_read_all(dir_fd, path, FILE_LIMIT, &text, &len);
+	if (rc < 0)
+		return rc;
+	*ret_text = text;
+	*ret_count = 0;
+	*ret_lines = "";
+	if (len == 0)
+		return 0;
+	if (strncmp(text, "0\n", 2) == 0) {
+		*ret_count = strtoul(text + 2, &end, 10);
+		if (end != text + 2 && *end == '\n') {
+			*ret_lines = end + 1;
+			return 0;
+		}
+	}
+	free(text);
+	return -EBADMSG;
+}
+
+int
+tk_epochs_read_last(int dir_fd, const char *log_name, int32_t *ret_epoch)
+{
+	unsigned long count;
+	const char *lines, *line;
+	char *text;
+	int rc;
+
+	rc = epochs_read(dir_fd, log_name, &text, &lines, &count);
+	if (rc < 0)
+		return rc;
+	line = NULL;
+	for (const char *at = lines; at != NULL && *at != '\0';) {
+		line = at;
+		at = strchr(at, '\n');
+		at = at == NULL ? NULL : at + 1;
+	}
+	rc = line == NULL ? -ENOENT : 0;
+	if (line != NULL)
+		*ret_epoch = (int32_t)strtol(line, NULL, 10);
+	free(text);
+	return rc;
+}
+
+int
+tk_epochs_add(int dir_fd, const char *log_name, int32_t epoch, int64_t start_offset)
+{
+	const char *lines = "";
+	unsigned long count = 0;
+	char *text = NULL, *whole = NULL;
+	char path[PATH_ROOM];
+	int len, rc;
+
+	rc = epochs_read(dir_fd, log_name, &text, &lines, &count);
+	if (rc < 0 && rc != -ENOENT && rc != -EBADMSG)
+		return rc;
+	len = asprintf(
+	    &whole, "0\n%lu\n%s%" PRId32 " %" PRId64 "\n", count + 1, lines, epoch, start_offset);
+	free(text);
+	if (len < 0)
+		return -ENOMEM;
+	path_in_log(path, log_name, "leader-epoch-checkpoint");
+	rc = replace_text(dir_fd, path, whole, (size_t)len);
+	free(whole);
+	return rc;
+}
+
+int
+tk_partition_metadata_read(int dir_fd, const char *log_name, struct tk_uuid *ret_topic_id)
+{
+	static const char key[] = "topic_id: ";
+	char path[PATH_ROOM];
+	const char *at;
+	char *text;
+	size_t len;
+	int rc;
+
+	path_in_log(path, log_name, "partition.metadata");
+	rc = tk_file_read_all(dir_fd, path, FILE_LIMIT, &text, &len);
+	if (rc < 0)
+		return rc;
+	at = strstr(text, key);
+	rc = -EBADMSG;
+	if (at != NULL) {
+		at += sizeof(key) - 1;
+		rc = tk_uuid_parse(at, strcspn(at, "\r\n"), ret_topic_id);
+		rc = rc < 0 ? -EBADMSG : 0;
+	}
+	free(text);
+	return rc;
+}
+
+int
+tk_partition_metadata_write(int dir_fd, const char *log_name, const struct tk_uuid *topic_id)
+{
+	char id[TK_UUID_TEXT_LEN + 1], path[PATH_ROOM], text[64];
+	int len;
+
+	tk_uuid_format(topic_id, id);
+	len = snprintf(text, sizeof(text), "version: 0\ntopic_id: %s", id);
+	path_in_log(path, log_name, "partition.metadata");
+	return replace_text(dir_fd, path, text, (size_t)len);
+}

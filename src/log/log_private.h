@@ -1,0 +1,90 @@
+/*
+ * What the files of the writer side share about a partition.  Writer process.
+ */
+#ifndef TK_LOG_LOG_PRIVATE_H
+#define TK_LOG_LOG_PRIVATE_H
+
+#include "log/log.h"
+#include "log/logdir_private.h"
+#include "log/producers.h"
+#include "log/segment.h"
+
+/* "<topic>-<partition>" and a NUL. */
+#define TK_LOG_NAME_ROOM (TK_TOPIC_NAME_MAX + 1 + 10 + 1)
+
+struct tk_log {
+	TAILQ_ENTRY(tk_log) link, files_link;
+	struct tk_logdir *dir;
+	char name[TK_LOG_NAME_ROOM];
+	struct tk_uuid topic_id;
+	uint32_t slot;
+	struct tk_log_config config;
+	struct tk_part_state state; /* what is published, or about to be */
+
+	bool segments_loaded;
+	struct tk_segment_list segments; /* the last one is active */
+
+	bool has_files;  /* descriptors of the active segment are open */
+	bool cut_needed; /* the files may reach past the published end */
+	bool made_now;   /* by this process: names are not synced */
+	int log_fd;
+	struct tk_index index;
+	int64_t allocated;       /* position up to which blocks are reserved */
+	int64_t pushed;          /* position up to which writing out was begun */
+	int64_t first_timestamp; /* of the segment's first batch; -1 none or unknown */
+	int64_t created_ms;      /* wall clock when the segment began for us */
+	bool no_allocate;        /* the file system cannot */
+
+	bool producers_loaded;
+	struct tk_producers producers;
+	int64_t unsaved_bytes;  /* appended since producers were saved to the run directory */
+	int64_t saved_bytes;    /* what saving them took last */
+	int64_t loose_snapshot; /* one that is at no segment's base, -1 none */
+
+	void *user;
+};
+
+/* log.c */
+void tk_log_publish(struct tk_log *log);
+void tk_log_set_end(struct tk_log *log, struct tk_position end);
+void tk_log_free(struct tk_log **log);
+
+/* log_open.c: the three steps of opening; the middle one may run in a thread of its own. */
+enum tk_log_opening_step { TK_LOG_READY, TK_LOG_TO_RECOVER };
+int tk_log_prepare(struct tk_logdir *dir, const struct tk_log_identity *identity,
+    const struct tk_log_config *config, struct tk_log **ret_log, enum tk_log_opening_step *ret_step,
+    struct tk_log_problem *ret_problem) TK_MUST_CHECK;
+int tk_log_finish(struct tk_log *log) TK_MUST_CHECK;
+void tk_log_publish_failed(struct tk_logdir *dir, const struct tk_log_identity *identity);
+
+/* recovery.c */
+int tk_recovery_run(struct tk_log *log) TK_MUST_CHECK;
+
+/* recovery_leftovers.c: .deleted, .cleaned and .swap, as Kafka's LogLoader treats them. */
+int tk_recovery_leftovers(struct tk_log *log) TK_MUST_CHECK;
+
+/* log_files.c */
+int tk_log_load_segments(struct tk_log *log) TK_MUST_CHECK;
+int tk_log_open_files(struct tk_log *log, int64_t now_ms) TK_MUST_CHECK;
+void tk_log_close_files(struct tk_log *log);
+/* Cuts the files to the published end. */
+int tk_log_cut(struct tk_log *log) TK_MUST_CHECK;
+/* Feeds all headers from position to the end to the index. */
+int tk_log_feed_index(int fd, struct tk_index *index, int64_t interval_bytes,
+    int64_t from, int64_t to, int64_t *ret_next_offset) TK_MUST_CHECK;
+
+/* log_roll.c */
+bool tk_log_roll_due(const struct tk_log *log, const struct tk_batch_header *header,
+    int64_t run_bytes, int64_t now_ms);
+int tk_log_roll_now(struct tk_log *log, int64_t now_ms) TK_MUST_CHECK;
+
+/* log_producers.c */
+int tk_log_load_producers(struct tk_log *log) TK_MUST_CHECK;
+int tk_log_snapshot(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
+void tk_log_save_producers(struct tk_log *log);
+void tk_log_forget_saved_producers(struct tk_log *log);
+
+/* log_sync.c: everything to the disk, as before a clean stop. */
+int tk_log_stop(struct tk_log *log) TK_MUST_CHECK;
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * Recovery of a partition about which nothing is believed.
+ *
+ * Writer process at start, in a thread of its own while nobody else touches the partition.  From
+ * the segment of the recovery point on, every batch is read with its checksum; indexes are made
+ * anew, a torn tail is cut, damage in the middle is reported and kept.
+ *
+ * The cut: pages of a file may still be on their way to somebody (sendfile gives references), so
+ * their bytes must not change.  If this boot's broker had the directory before, the part that stays
+ * is copied to a new file that takes the name; after another boot, or where we never ran, nobody
+ * can have pages and the file is cut where it is.
+ *
+ * Killed at any instruction, it is begun again: it only ever removes what it would remove again.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/killpoint.h"
+#include "log/log_private.h"
+#include "log/recovery_scan.h"
+
+#define COPY_BYTES ((size_t)1024 * 1024)
+
+struct recovering {
+	struct tk_log *log;
+	int64_t base_offset; /* of the segment under way */
+};
+
+static void
+report_damage(void *arg, const struct tk_recovery_damage *damage)
+{
+	const struct recovering *recovering = arg;
+	struct tk_log *log = recovering->log;
+
+	tk_logdir_say(log->dir, TK_LEVEL_ERROR,
+	    "\"%s/%s/%020lld.log\" is damaged: offsets %lld to %lld, %lld bytes at position %lld, "
+	    "have a wrong checksum; what follows is kept",
+	    log->dir->path, log->name, (long long)recovering->base_offset,
+	    (long long)damage->first_offset, (long long)damage->last_offset,
+	    (long long)damage->bytes, (long long)damage->position);
+}
+
+static int
+copy_prefix(int from, int to, int64_t len)
+{
+	char *piece = malloc(COPY_BYTES);
+	int rc = piece == NULL ? -ENOMEM : 0;
+
+	for (int64_t at = 0; at < len && rc == 0;) {
+		size_t n = (size_t)TK_MIN((int64_t)COPY_BYTES, len - at);
+
+		rc = tk_file_pread_full(from, piece, n, at);
+		if (rc == 0)
+			rc = tk_file_pwrite(to, piece, n, at);
+		at += (int64_t)n;
+	}
+	free(piece);
+	return rc;
+}
+
+/* .cleaned is what a start removes if it finds it. */
+static int
+cut_by_copy(struct tk_log *log, int64_t base_offset, int fd, int64_t end)
+{
+	char path[TK_SEGMENT_PATH_MAX], copy[TK_SEGMENT_PATH_MAX];
+	int copy_fd, rc;
+
+	tk_segment_path(path, log->name, base_offset, ".log");
+	tk_segment_path(copy, log->name, base_offset, ".log.cleaned");
+	rc = tk_file_open(log->dir->fd, copy, O_WRONLY | O_CREAT | O_TRUNC, 0640, &copy_fd);
+	if (rc < 0)
+		return rc;
+	rc = copy_prefix(fd, copy_fd, end);
+	if (rc == 0)
+		rc = tk_file_sync(copy_fd);
+	tk_file_close(&copy_fd);
+	tk_killpoint("recovery_copied");
+	if (rc == 0)
+		rc = tk_file_rename(log->dir->fd, copy, path);
+	return rc;
+}
+
+static int
+cut_segment(struct tk_log *log, int64_t base_offset, int fd, int64_t end, int64_t size_bytes)
+{
+	int rc;
+
+	if (end == size_bytes)
+		return 0;
+	tk_logdir_say(log->dir, TK_LEVEL_WARN,
+	    "\"%s/%s/%020lld.log\": %lld torn bytes at position %lld are cut off", log->dir->path,
+	    log->name, (long long)base_offset, (long long)(size_bytes - end), (long long)end);
+	rc = log->dir->same_boot ? cut_by_copy(log, base_offset, fd, end)
+				 : tk_file_truncate(fd, end);
+	tk_killpoint("recovery_cut");
+	return rc;
+}
+
+/* New index files, so that one that somebody has open does not change under him. */
+static int
+new_index(struct tk_log *log, int64_t base_offset, struct tk_index *ret_index)
+{
+	static const char *const suffixes[] = { ".index", ".timeindex" };
+	char path[TK_SEGMENT_PATH_MAX];
+	int64_t position;
+	int rc;
+
+	for (size_t i = 0; i < TK_COUNT_OF(suffixes); i++) {
+		tk_segment_path(path, log->name, base_offset, suffixes[i]);
+		rc = tk_file_unlink(log->dir->fd, path);
+		if (rc < 0 && rc != -ENOENT)
+			return rc;
+	}
+	return tk_index_open(
+	    log->dir->fd, log->name, base_offset, base_offset, 0, ret_index, &position);
+}
+
+static int
+scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offset)
+{
+	struct recovering recovering = { log, segment->info.base_offset };
+	struct tk_index index = TK_INDEX_CLOSED;
+	struct tk_recovery_scan scan = { .fd = -1,
+		.size_bytes = segment->info.size_bytes,
+		.index = &index,
+		.interval_bytes = log->config.index_interval_bytes,
+		.damaged = report_damage,
+		.arg = &recovering,
+		.next_offset = segment->info.base_offset };
+	char path[TK_SEGMENT_PATH_MAX];
+	int rc;
+
+	tk_segment_path(path, log->name, segment->info.base_offset, ".log");
+	rc = tk_file_open(log->dir->fd, path, O_RDWR, 0, &scan.fd);
+	if (rc < 0)
+		return rc;
+	rc = new_index(log, segment->info.base_offset, &index);
+	if (rc == 0)
+		rc = tk_recovery_scan(&scan);
+	if (rc == 0)
+		rc = tk_index_seal(&index);
+	if (rc == 0)
+		rc = cut_segment(log, segment->info.base_offset, scan.fd, scan.end_position,
+		    segment->info.size_bytes);
+	tk_index_close(&index);
+	tk_file_close(&scan.fd);
+	if (rc < 0)
+		return rc;
+	*next_offset = scan.next_offset;
+	log->state.leader_epoch = TK_MAX(log->state.leader_epoch, scan.leader_epoch);
+	segment->unsynced = true;
+	return tk_segment_stat(log->dir->fd, log->name, segment->info.base_offset, &segment->info);
+}
+
+static int
+add_segment(struct tk_log *log, int64_t base_offset)
+{
+	struct tk_segment_info info;
+	char path[TK_SEGMENT_PATH_MAX];
+	int fd, rc;
+
+	tk_segment_path(path, log->name, base_offset, ".log");
+	rc = tk_file_open(log->dir->fd, path, O_RDWR | O_CREAT, 0640, &fd);
+	if (rc < 0)
+		return rc;
+	tk_file_close(&fd);
+	rc = tk_segment_stat(log->dir->fd, log->name, base_offset, &info);
+	return rc < 0 ? rc : tk_segment_list_add(&log->segments, &info);
+}
+
+/* A segment in the middle of which nothing was left goes. */
+static int
+drop_empty(struct tk_log *log, size_t *i)
+{
+	struct tk_segment_list *list = &log->segments;
+	int rc;
+
+	if (list->items[*i].info.size_bytes > 0 || *i + 1 == list->count) {
+		(*i)++;
+		return 0;
+	}
+	rc = tk_segment_remove(log->dir->fd, log->name, list->items[*i].info.base_offset, false);
+	list->count--;
+	memmove(&list->items[*i], &list->items[*i + 1], (list->count - *i) * sizeof(*list->items));
+	return rc;
+}
+
+static int
+scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
+{
+	struct tk_segment_list *list = &log->segments;
+	int rc = 0;
+
+	for (size_t i = 0; i < list->count && rc == 0;) {
+		if (i + 1 < list->count && list->items[i + 1].info.base_offset <= recovery_point) {
+			i++;
+			continue;
+		}
+		if (list->items[i].info.base_offset < *next_offset) {
+			tk_logdir_say(log->dir, TK_LEVEL_ERROR,
+			    "segment \"%s/%s/%020lld.log\" begins before the one before it ends",
+			    log->dir->path, log->name, (long long)list->items[i].info.base_offset);
+			return -EBADMSG;
+		}
+		rc = scan_segment(log, &list->items[i], next_offset);
+		if (rc == 0)
+			rc = drop_empty(log, &i);
+	}
+	return rc;
+}
+
+/* Records below the log's start that was told are all there is: begin anew at the start. */
+static int
+begin_anew(struct tk_log *log, int64_t log_start)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < log->segments.count && rc == 0; i++)
+		rc = tk_segment_remove(
+		    log->dir->fd, log->name, log->segments.items[i].info.base_offset, false);
+	log->segments.count = 0;
+	return rc < 0 ? rc : add_segment(log, log_start);
+}
+
+static int
+recover_segments(struct tk_log *log)
+{
+	const struct tk_checkpoint_entry *point =
+	    tk_checkpoint_find(&log->dir->recovery_points, log->name);
+	const struct tk_checkpoint_entry *start =
+	    tk_checkpoint_find(&log->dir->log_starts, log->name);
+	int64_t next_offset = 0, log_start = start == NULL ? 0 : start->offset;
+	const struct tk_segment_info *active;
+	int rc;
+
+	rc = tk_segment_list_read(log->dir->fd, log->name, &log->segments);
+	if (rc == 0 && log->segments.count == 0)
+		rc = add_segment(log, log_start);
+	if (rc == 0)
+		rc = scan_from(log, point == NULL ? 0 : point->offset, &next_offset);
+	if (rc == 0 && next_offset < log_start) {
+		rc = begin_anew(log, log_start);
+		next_offset = log_start;
+	}
+	if (rc < 0)
+		return rc;
+	active = &log->segments.items[log->segments.count - 1].info;
+	log->state.log_start = TK_MAX(log_start, log->segments.items[0].info.base_offset);
+	log->state.active_inode = active->log_inode;
+	log->state.durable_end =
+	    TK_MAX(log->state.log_start, point == NULL ? 0 : TK_MIN(point->offset, next_offset));
+	tk_log_set_end(
+	    log, (struct tk_position){ next_offset, active->base_offset, active->size_bytes });
+	tk_segment_list_free(&log->segments);
+	return 0;
+}
+
+/* The producers are read while the headers are warm; Kafka leaves a snapshot here as well. */
+static int
+recover_producers(struct tk_log *log)
+{
+	int rc;
+
+	tk_log_forget_saved_producers(log);
+	rc = tk_log_load_producers(log);
+	return rc < 0 ? rc : tk_log_snapshot(log, log->state.log_end.offset);
+}
+
+int
+tk_recovery_run(struct tk_log *log)
+{
+	int32_t epoch = log->state.leader_epoch;
+	int rc;
+
+	rc = tk_recovery_leftovers(log);
+	if (rc == 0)
+		rc = recover_segments(log);
+	if (rc == 0)
+		rc = recover_producers(log);
+	if (rc == 0 && log->state.leader_epoch > epoch)
+		rc = tk_epochs_add(
+		    log->dir->fd, log->name, log->state.leader_epoch, log->state.log_end.offset);
+	tk_killpoint("recovery_done");
+	return rc;
+}
