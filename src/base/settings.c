@@ -179,6 +179,8 @@ source_file(struct tk_settings_load *load, const struct tk_settings_source *src,
 {
 	const char *path;
 
+	if (src->text_only)
+		return NULL;
 	if (src->file != NULL)
 		return path_real(load, "settings file", src->file);
 	path = tk_arena_printf(load->arena, "%s/" FILE_NAME, prefix);
@@ -193,7 +195,7 @@ load_locate(struct tk_settings_load *load, const struct tk_settings_source *src)
 
 	if (src->prefix != NULL)
 		settings->prefix = path_real(load, "prefix folder", src->prefix);
-	else if (src->file == NULL)
+	else if (src->file == NULL || src->text_only)
 		settings->prefix = SYSCONFDIR "/takhin";
 	if (load->errors->error_count > 0 || load->no_memory)
 		return;

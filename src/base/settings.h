@@ -177,12 +177,14 @@ struct tk_settings_source {
 	const char *file;   /* -c */
 	const char *prefix; /* -p */
 	const char *text;   /* -g */
+	bool text_only;     /* read no file at all: text is what another process has read */
 };
 
 /*
  * Reads settings into arena.  The file is src->file, or else takhin.conf under src->prefix if it is
  * there, or else (with neither) the system-wide one if it is there; src->text is parsed on its own
- * and laid over it.  Relative paths stand on the prefix, or else on the folder of the file.
+ * and laid over it.  With src->text_only there is no file.  Relative paths stand on the prefix, or
+ * else on the folder of the file.
  *
  * 0; -EINVAL where the settings are bad, -ENOMEM.  errors holds every error found and the warnings,
  * also after 0; its texts live in arena.

@@ -3,7 +3,7 @@
  *
  *	settings-doc conf		conf/takhin.conf
  *	settings-doc man TEMPLATE	man/takhin.conf.5, from man/takhin.conf.5.in
- *	settings-doc check FILE		reads a settings file and prints all settings, as takhin -T
+ *	settings-doc check FILE	checks a settings file, prints all settings as takhin -T
  *
  * A tool of the build, never installed.  Exit status 1 where a file is bad, 2 for wrong usage.
  */

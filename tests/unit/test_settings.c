@@ -488,6 +488,23 @@ test_file_and_prefix(void)
 }
 
 static void
+test_text_only(void)
+{
+	const struct tk_settings_source src = {
+		.prefix = test_dir(), .text = "rack = \"x\";", .text_only = true
+	};
+	struct loaded loaded;
+
+	test_write("takhin.conf", "node_id = 8; nope = 1;");
+	load_source(&loaded, &src);
+	CU_ASSERT_EQUAL_FATAL(loaded.rc, 0);
+	CU_ASSERT_EQUAL(loaded.settings->node_id, 1);
+	CU_ASSERT_STRING_EQUAL(loaded.settings->rack, "x");
+	CU_ASSERT_PTR_NULL(loaded.settings->file);
+	unload(&loaded);
+}
+
+static void
 test_large_file(void)
 {
 	size_t size = ((size_t)1 << 20) + 1;
@@ -584,5 +601,6 @@ TK_UNIT_MAIN("settings", { "defaults", test_defaults }, { "system defaults", tes
     { "bad texts", test_bad_texts }, { "syntax", test_syntax },
     { "all errors told", test_all_errors_told }, { "paths", test_paths },
     { "limits warn", test_limits_warn }, { "include", test_include }, { "layers", test_layers },
-    { "file and prefix", test_file_and_prefix }, { "large file", test_large_file },
-    { "prefixes", test_prefixes }, { "no memory", test_no_memory })
+    { "file and prefix", test_file_and_prefix }, { "text only", test_text_only },
+    { "large file", test_large_file }, { "prefixes", test_prefixes },
+    { "no memory", test_no_memory })
