@@ -141,6 +141,7 @@ tk_meta_forget(struct tk_meta *meta)
 		free(TK_CONTAINER_OF(entry, struct tk_entry, order));
 	}
 	meta->revision = 0;
+	meta->transaction = (struct tk_uuid){ .b = { 0 } };
 	meta->next_producer_id = 0;
 }
 
@@ -191,6 +192,12 @@ uint64_t
 tk_meta_revision(const struct tk_meta *meta)
 {
 	return meta->revision;
+}
+
+struct tk_uuid
+tk_meta_transaction(const struct tk_meta *meta)
+{
+	return meta->transaction;
 }
 
 uint32_t

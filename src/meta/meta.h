@@ -86,6 +86,9 @@ int tk_meta_catch_up(struct tk_meta *meta) TK_MUST_CHECK;
 /* Revision of the last transaction taken; 0: none. */
 uint64_t tk_meta_revision(const struct tk_meta *meta);
 
+/* What its maker named that transaction: no two are alike, also where both claim one revision. */
+struct tk_uuid tk_meta_transaction(const struct tk_meta *meta);
+
 /*
  * Which data directories this broker has: ids[i] is the directory.id of directory i (the zone's
  * header has it); zero for one that is not known (yet).  At most TK_META_DIRECTORIES_MAX.  Resolves

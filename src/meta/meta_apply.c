@@ -416,8 +416,11 @@ apply_entry(struct tk_meta *meta, const struct change *change)
 	const struct tk_bytes key = change->key_bytes, payload = change->envelope.payload;
 	struct tk_entry *entry;
 
-	if (bytes_are(key, TK_META_KEY_REVISION))
+	if (bytes_are(key, TK_META_KEY_REVISION)) {
+		if (payload.len == sizeof(meta->transaction))
+			memcpy(&meta->transaction, payload.data, payload.len);
 		return 0;
+	}
 	entry = calloc(1, sizeof(*entry) + key.len + 1 + payload.len);
 	if (entry == NULL)
 		return -ENOMEM;

@@ -62,6 +62,7 @@ struct tk_meta {
 	const struct tk_settings *settings;
 	struct tk_journal journal;
 	uint64_t revision;
+	struct tk_uuid transaction;
 	struct tk_map by_name, by_id, by_folded;
 	struct tk_order topics, entries;
 	size_t topic_count, partition_count;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/uuid.h"
 #include "log/batch.h"
 #include "meta/meta_private.h"
 #include "meta/topic_name.h"
@@ -111,14 +112,14 @@ put(struct tk_meta_txn *txn, const void *key, size_t key_len, uint64_t create_re
 void
 tk_meta_txn_begin(struct tk_meta_txn *txn, const struct tk_meta *meta, void *memory, size_t room)
 {
-	static const struct tk_bytes none;
-
 	*txn = (struct tk_meta_txn){ .meta = meta, .begin = memory };
 	tk_arena_init(&txn->scratch, SCRATCH_MAX);
 	txn->end = txn->begin + TK_MIN(room, TK_META_BATCH_MAX);
 	txn->at = txn->begin + TK_MIN(room, TK_BATCH_HEADER_BYTES);
 	txn->revision = tk_meta_revision(meta) + 1;
-	put(txn, TK_META_KEY_REVISION, strlen(TK_META_KEY_REVISION), 1, txn->revision, none);
+	txn->id = tk_uuid_random();
+	put(txn, TK_META_KEY_REVISION, strlen(TK_META_KEY_REVISION), 1, txn->revision,
+	    (struct tk_bytes){ txn->id.b, sizeof(txn->id.b) });
 }
 
 void

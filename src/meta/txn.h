@@ -19,6 +19,7 @@ struct tk_meta_txn {
 	const struct tk_meta *meta;
 	uint8_t *begin, *at, *end;
 	uint64_t revision; /* it will have */
+	struct tk_uuid id; /* its name: tk_meta_transaction() once it is taken */
 	int32_t records;
 	int rc;
 	struct tk_arena scratch;
