@@ -315,6 +315,8 @@ test_tag_sizes(void)
 	check_tag_size(BYTES(2, 0, 1, 0xff, 3, 2, 1, 2), true);
 	check_tag_size(BYTES(1, 3, 1, 1), false);
 	check_tag_size(BYTES(1, 3, 3, 1, 2, 3), false);
+	/* The rest of the field would do as the next one. */
+	check_tag_size(BYTES(2, 3, 4, 1, 2, 9, 0), false);
 	check_tag_size(BYTES(2, 3, 1, 1, 9, 1, 0xff), false);
 	check_tag_size(BYTES(1, 3, 2, 1), false);
 	check_tag_size(BYTES(2, 3, 2, 1, 2), false);
@@ -332,10 +334,11 @@ test_null_becomes_empty(void)
 	struct tk_chain chain = writing();
 
 	tk_encode_string(&chain, false, false, null);
+	tk_encode_string(&chain, true, false, null);
 	tk_encode_bytes(&chain, true, false, null);
 	tk_encode_count(&chain, false, false, -1);
 	tk_encode_records(&chain, true, false, &records);
-	CU_ASSERT(wrote(&chain, BYTES(0, 0, 1, 0, 0, 0, 0, 1)));
+	CU_ASSERT(wrote(&chain, BYTES(0, 0, 1, 1, 0, 0, 0, 0, 1)));
 	release();
 }
 
