@@ -8,11 +8,12 @@
 
 #include "takhin/base.h"
 
-#define TK_POLL_READ      0x1u
-#define TK_POLL_WRITE     0x2u
-#define TK_POLL_HANGUP    0x4u /* told without being asked for */
-#define TK_POLL_EXCLUSIVE 0x8u /* with READ: wake one of several processes that share the socket   \
-				*/
+#define TK_POLL_READ   0x1u
+#define TK_POLL_WRITE  0x2u
+#define TK_POLL_HANGUP 0x4u /* told without being asked for */
+#define TK_POLL_EXCLUSIVE                                                                          \
+	0x8u /* with READ: wake one of several processes that share the socket                     \
+	      */
 
 struct tk_poll_event {
 	void *data;

@@ -139,7 +139,8 @@ struct number {
 static bool
 number_equal(const struct tk_map_node *node, const void *key, size_t len)
 {
-	return len == 4 && TK_CONTAINER_OF(node, struct number, node)->value == *(const uint32_t *)key;
+	return len == 4 &&
+	       TK_CONTAINER_OF(node, struct number, node)->value == *(const uint32_t *)key;
 }
 
 static void
