@@ -2,19 +2,19 @@
 # tree itself.
 if FUZZ
 FUZZ_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/fuzz_frames tests/fuzz/fuzz_decoders tests/fuzz/fuzz_batches
 tests_fuzz_fuzz_frames_SOURCES = tests/fuzz/fuzz_frames.c modules/decode/kafka.c
 tests_fuzz_fuzz_frames_CFLAGS = $(FUZZ_CFLAGS)
-tests_fuzz_fuzz_frames_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_frames_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_frames_LDADD = $(TK_LIBS) $(TK_LDADD)
 tests_fuzz_fuzz_decoders_SOURCES = tests/fuzz/fuzz_decoders.c
 tests_fuzz_fuzz_decoders_CFLAGS = $(FUZZ_CFLAGS)
-tests_fuzz_fuzz_decoders_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_decoders_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_decoders_LDADD = $(TK_LIBS) $(TK_LDADD)
 tests_fuzz_fuzz_batches_SOURCES = tests/fuzz/fuzz_batches.c
 tests_fuzz_fuzz_batches_CFLAGS = $(FUZZ_CFLAGS)
-tests_fuzz_fuzz_batches_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_batches_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_batches_LDADD = $(TK_LIBS) $(TK_LDADD)
 endif
 
