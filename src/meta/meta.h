@@ -18,7 +18,7 @@
 #include "log/zone.h"
 #include "takhin/base.h"
 
-/* The journal's own partition, which is in no view. */
+/* The journal's own partition, which is in no view; no transaction has its incarnation. */
 #define TK_META_TOPIC       "__metadata"
 #define TK_META_DIRECTORY   0u /* index of the data directory */
 #define TK_META_SLOT        0u

@@ -116,7 +116,7 @@ tk_meta_txn_begin(struct tk_meta_txn *txn, const struct tk_meta *meta, void *mem
 	tk_arena_init(&txn->scratch, SCRATCH_MAX);
 	txn->end = txn->begin + TK_MIN(room, TK_META_BATCH_MAX);
 	txn->at = txn->begin + TK_MIN(room, TK_BATCH_HEADER_BYTES);
-	txn->revision = tk_meta_revision(meta) + 1;
+	txn->revision = TK_MAX(tk_meta_revision(meta), TK_META_INCARNATION) + 1;
 	txn->id = tk_uuid_random();
 	put(txn, TK_META_KEY_REVISION, strlen(TK_META_KEY_REVISION), 1, txn->revision,
 	    (struct tk_bytes){ txn->id.b, sizeof(txn->id.b) });

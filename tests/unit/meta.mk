@@ -1,0 +1,5 @@
+# rows of the metadata's and the coordinator's tests
+UNIT_TESTS += tests/unit/test_meta
+tests_unit_test_meta_SOURCES = tests/unit/test_meta.c tests/unit/test_meta_env.h
+tests_unit_test_meta_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_meta_LDADD = $(UNIT_LDADD)
