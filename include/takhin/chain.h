@@ -52,7 +52,7 @@ void tk_chain_reset(struct tk_chain *chain);
 /* Copies len bytes to the end. */
 void tk_chain_put(struct tk_chain *chain, const void *data, size_t len);
 
-/* len contiguous bytes at the end, to be filled in by the caller; NULL once the chain failed. */
+/* len (not 0) contiguous bytes at the end for the caller to fill; NULL once the chain failed. */
 uint8_t *tk_chain_reserve(struct tk_chain *chain, size_t len);
 
 /* Memory that outlives the chain, not copied. */

@@ -83,9 +83,9 @@ tk_chain_reserve(struct tk_chain *chain, size_t len)
 void
 tk_chain_put(struct tk_chain *chain, const void *data, size_t len)
 {
-	uint8_t *to = tk_chain_reserve(chain, len);
+	uint8_t *to = len > 0 ? tk_chain_reserve(chain, len) : NULL;
 
-	if (to != NULL && len > 0)
+	if (to != NULL)
 		memcpy(to, data, len);
 }
 

@@ -74,6 +74,8 @@ test_chain(void)
 	CU_ASSERT_FATAL(chain.first != NULL);
 	CU_ASSERT(chain.first == chain.last && chain.first->len == 6);
 	tk_chain_file(&chain, &range);
+	tk_chain_put(&chain, "", 0);
+	CU_ASSERT(chain.last->kind == TK_PIECE_FILE); /* nothing makes no piece */
 	tk_chain_put(&chain, "tail", 4);
 	tk_chain_borrow(&chain, "borrowed", 8);
 	CU_ASSERT(chain.len == 118);
