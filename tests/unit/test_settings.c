@@ -374,6 +374,8 @@ test_limits_warn(void)
 {
 	struct loaded loaded;
 
+	expect_loaded(&loaded, "message_max_bytes = \"100MiB\";");
+	unload(&loaded);
 	load(&loaded, "message_max_bytes = \"200MiB\";", NULL);
 	CU_ASSERT_EQUAL(loaded.rc, 0);
 	CU_ASSERT_EQUAL(loaded.errors.warning_count, 1);

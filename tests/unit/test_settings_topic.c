@@ -211,6 +211,8 @@ test_bad_values(void)
 	expect_refused("preallocate", "yes", VALUE("yes", "preallocate") "must be true or false");
 	expect_refused("min.cleanable.dirty.ratio", "x",
 	    VALUE("x", "min.cleanable.dirty.ratio") "must be a number");
+	expect_refused("min.cleanable.dirty.ratio", "0.5x",
+	    VALUE("0.5x", "min.cleanable.dirty.ratio") "must be a number");
 	expect_refused("min.cleanable.dirty.ratio", "nan",
 	    VALUE("nan", "min.cleanable.dirty.ratio") "must be a number");
 	expect_refused("min.cleanable.dirty.ratio", "1.1",
