@@ -4,14 +4,17 @@
  * A range begins where a batch begins and stays in one segment.  Where it ends is chosen so that
  * the next read of a sequential consumer needs no index: at the limit, at the segment's end, behind
  * a batch larger than asked for, or at the last place the index knows in reach; that place is
- * remembered.  Only if the index knows none in the second half of what was asked for, the range is
- * cut anywhere, as Kafka does.
+ * remembered.  If the index knows none in the second half of what was asked for (it may lag behind
+ * the log's end), a few headers are walked; if they do not do, the range is cut anywhere, as Kafka
+ * does.
  */
 #include "log/reader.h"
 
 #include <stdlib.h>
 
 #include "log/reader_private.h"
+
+#define WALK_PREADS_MAX 16
 
 int
 tk_reader_new(unsigned max_open_segments, struct tk_reader **ret_reader)
@@ -112,32 +115,76 @@ end_whole(const struct part *part, const struct located *located, const struct t
 	return end;
 }
 
+/*
+ * The last place the index knows between the first batch and bound: 1, 0 if there is none, or
+ * -errno.
+ */
+static int
+index_between(struct tk_reader *reader, struct part *part, const struct tk_part_state *state,
+    const struct located *located, int64_t bound, struct index_entry *ret_entry)
+{
+	struct index_view view =
+	    segment_index_view(reader, part, located->index, located->seg, state);
+	int64_t first_end = located->position + tk_batch_size(&located->header);
+	int rc;
+
+	if (view.fd < 0)
+		return 0;
+	rc = index_floor(&view, INDEX_POSITION, bound, ret_entry);
+	if (rc <= 0)
+		return rc;
+	return ret_entry->position > first_end &&
+	       ret_entry->offset > tk_batch_last_offset(&located->header);
+}
+
+/*
+ * Walks from position, a batch's beginning, to the last one's end that is not past bound, within
+ * WALK_PREADS_MAX reads: 1 and *end; 0 if that is not enough or what is there is not sound.
+ */
+static int
+walk_between(struct tk_reader *reader, const struct located *located, int64_t position,
+    int64_t bound, struct range_end *end)
+{
+	uint64_t preads = reader->stats.preads;
+	struct batch_scan scan;
+
+	batch_scan_init(&scan, reader, located->seg, position, located->end);
+	while (reader->stats.preads - preads <= WALK_PREADS_MAX) {
+		struct tk_batch_header header;
+
+		if (batch_scan_next(&scan, &header, &position) <= 0)
+			return 0;
+		if (scan.position > bound)
+			return 1;
+		*end = (struct range_end){ .position = scan.position,
+			.next_offset = scan.last_offset + 1,
+			.place = place_at(
+			    located, scan.position, scan.last_offset, scan.last_offset + 1) };
+	}
+	return 0;
+}
+
 /* Between the first batch and bound, which is in the middle of the segment. */
 static int
 end_between(struct tk_reader *reader, struct part *part, const struct tk_part_state *state,
     const struct located *located, int64_t bound, struct range_end *ret_end)
 {
-	struct index_view view =
-	    segment_index_view(reader, part, located->index, located->seg, state);
 	struct range_end end = end_first(located);
-	int64_t least = TK_MAX(end.position, bound - (bound - located->position) / 2);
-	struct index_entry entry = { 0 };
-	int rc = 0;
+	struct index_entry entry;
+	int rc = index_between(reader, part, state, located, bound, &entry);
 
-	if (view.fd >= 0)
-		rc = index_floor(&view, INDEX_POSITION, bound, &entry);
 	if (rc < 0)
 		return rc;
-	if (rc > 0 && entry.position > end.position && entry.position >= least &&
-	    entry.offset > tk_batch_last_offset(&located->header)) {
-		int64_t last = tk_batch_last_offset(&located->header);
-
+	if (rc > 0) {
 		end.position = entry.position;
 		end.next_offset = -1;
-		end.place = place_at(located, entry.position, last, entry.offset);
+		end.place = place_at(
+		    located, entry.position, tk_batch_last_offset(&located->header), entry.offset);
 		end.place.exact = false;
-	} else if (end.position < bound) {
-		end.position = bound; /* what follows the first batch stays remembered */
+	}
+	if (end.position < bound - (bound - located->position) / 2 &&
+	    walk_between(reader, located, end.position, bound, &end) == 0) {
+		end.position = bound; /* the place known before it stays remembered */
 		end.next_offset = -1;
 		end.cut = true;
 	}
@@ -166,7 +213,7 @@ range_end(struct tk_reader *reader, struct part *part, const struct tk_part_stat
 /* The range from the batch found to end; holds a reference. */
 static void
 range_take(struct tk_reader *reader, struct part *part, const struct located *located,
-    const struct range_end *end, struct tk_read_result *result)
+    const struct range_end *end, const struct tk_position *limit, struct tk_read_result *result)
 {
 	located->seg->refs++;
 	result->range = (struct tk_file_range){ .fd = located->seg->log_fd,
@@ -175,6 +222,7 @@ range_take(struct tk_reader *reader, struct part *part, const struct located *lo
 		.owner = located->seg,
 		.unref = segment_unref };
 	result->next_offset = end->next_offset;
+	result->more = located->seg->base_offset < limit->segment || end->position < located->end;
 	reader->stats.cut += end->cut;
 	if (end->place.inode != 0)
 		reader_remember(part, &end->place);
@@ -212,14 +260,14 @@ tk_reader_read(struct tk_reader *reader, const struct tk_part_key *key,
 	result.first = located.header;
 	result.first_bytes = (uint32_t)tk_batch_size(&located.header);
 	if (result.first_bytes > max_bytes && !at_least_one) {
-		result.does_not_fit = true;
+		result.does_not_fit = result.more = true;
 		*ret_result = result;
 		return 0;
 	}
 	rc = range_end(reader, part, state, &located, max_bytes, limit, &end);
 	if (rc < 0)
 		return rc;
-	range_take(reader, part, &located, &end, &result);
+	range_take(reader, part, &located, &end, limit, &result);
 	*ret_result = result;
 	return 0;
 }

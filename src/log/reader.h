@@ -33,6 +33,7 @@ struct tk_part_key {
 struct tk_read_result {
 	struct tk_file_range range;   /* to send; len 0: nothing, and no reference is held */
 	bool does_not_fit;            /* there is a batch, but larger than max_bytes */
+	bool more;                    /* max_bytes or the segment ended the range, not limit */
 	uint32_t first_bytes;         /* size of the first batch, 0 if nothing is there to read */
 	struct tk_batch_header first; /* the batch that holds the offset; of interest if there is */
 	int64_t next_offset;          /* the offset behind the range where that is known, else -1 */
@@ -70,7 +71,8 @@ void tk_reader_forget(struct tk_reader *reader, const struct tk_part_key *key);
 /*
  * The bytes to send for a Fetch from offset: a range of one segment that begins with the batch that
  * holds offset and ends at limit (high watermark or last stable offset of state), at the end of the
- * segment, or after max_bytes: at a batch's end if the index tells one cheaply, else anywhere.
+ * segment, or within max_bytes: at a batch's end if one is found cheaply, else anywhere, at most
+ * max_bytes.  So a range may be shorter than max_bytes while there is more.
  * A first batch larger than max_bytes comes whole if at_least_one, else does_not_fit is set.
  *
  *	0		*ret_result written; range.len 0: at or past limit, or does_not_fit
