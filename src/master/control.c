@@ -18,7 +18,7 @@
 #include "os/unix.h"
 
 #define SOCKET_MODE 0660u
-#define BACKLOG     16
+#define BACKLOG     128
 #define CLIENTS_MAX 32u
 #define LINE_BYTES  4096u
 

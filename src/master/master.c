@@ -68,6 +68,16 @@ daemonize(struct tk_master *master)
 	return rc;
 }
 
+static int
+loop_open(struct tk_master *master)
+{
+	int rc = tk_loop_new(&master->loop);
+
+	if (rc < 0)
+		tk_err("could not make the event loop: %s", strerror(-rc));
+	return rc;
+}
+
 /* All that a start needs before there are children; 0 or -errno after logging. */
 static int
 master_open(struct tk_master *master)
@@ -88,7 +98,7 @@ master_open(struct tk_master *master)
 	if (rc == 0)
 		rc = tk_master_cycle_channels(master, &master->cycle->cycle);
 	if (rc == 0)
-		rc = tk_loop_new(&master->loop);
+		rc = loop_open(master);
 	if (rc == 0)
 		rc = tk_master_signals_open(master);
 	if (rc == 0)
