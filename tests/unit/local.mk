@@ -8,6 +8,7 @@ include tests/unit/wire.mk
 include tests/unit/log.mk
 include tests/unit/settings.mk
 include tests/unit/server.mk
+include tests/unit/writer.mk
 include tests/unit/meta.mk
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

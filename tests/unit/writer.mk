@@ -1,0 +1,7 @@
+WRITER_TEST_LDADD = libtkwriter.a $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer
+tests_unit_test_writer_SOURCES = tests/unit/test_writer.c tests/unit/test_writer.h \
+	tests/unit/test_batch_make.h
+tests_unit_test_writer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_LDADD = $(WRITER_TEST_LDADD)
