@@ -140,15 +140,12 @@ text_read(int fd)
 	return text;
 }
 
-/*
- * Settings come as text that has every setting without a fixed default, so where we say they stand
- * does not matter, as long as there is no takhin.conf there.
- */
+/* Settings come as text that has every setting without a fixed default. */
 static int
 settings_from_text(int fd, struct tk_arena **ret_arena, struct tk_settings **ret_settings)
 {
 	struct tk_settings_errors errors = { .arena = NULL };
-	struct tk_settings_source source = { .prefix = "/proc/self", .text = text_read(fd) };
+	struct tk_settings_source source = { .text = text_read(fd), .text_only = true };
 	struct tk_arena *arena = calloc(1, sizeof(*arena));
 	int rc = -ENOMEM;
 

@@ -14,6 +14,7 @@ dir=$tmp/broker
 log=$tmp/log
 master=
 started=
+touch "$log"
 trap 'cleanup' EXIT
 trap 'exit 1' HUP INT TERM
 
