@@ -250,7 +250,7 @@ counts_check(struct tk_job *job, struct item *item, struct tk_refusal *refusal)
 {
 	const struct tk_create_topics_request_topic *topic = item->request;
 	const struct tk_settings *settings = job->coord->settings;
-	int32_t least = job->version >= 4 ? -1 : 1; /* -1 as "the default" came with version 4 */
+	const int32_t least = -1; /* "the default", in every version, as Kafka 4 takes it */
 	int32_t factor = topic->replication_factor;
 
 	if (topic->assignments_count > 0)
