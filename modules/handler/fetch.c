@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "fetch_session.h"
-#include "log/batch.h"
 
 #define RANGES_MAX       64u
 #define SEGMENTS_WAIT_MS 2000 /* for a segment list, where the client does not wait itself */
@@ -155,13 +154,6 @@ part_read(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 	}
 	if (part->read.range.len == 0)
 		return;
-	if (req->version < 10 &&
-	    (part->read.first.attributes & TK_BATCH_CODEC_MASK) == TK_CODEC_ZSTD) {
-		part->read.range.unref(part->read.range.owner);
-		part->read.range.len = 0;
-		part->error = TK_ERR_UNSUPPORTED_COMPRESSION_TYPE;
-		return;
-	}
 	fetch->bytes += part->read.range.len;
 	fetch->ranges++;
 }
