@@ -3,3 +3,9 @@ UNIT_TESTS += tests/unit/test_meta
 tests_unit_test_meta_SOURCES = tests/unit/test_meta.c tests/unit/test_meta_env.h
 tests_unit_test_meta_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_meta_LDADD = $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test_coordinator
+tests_unit_test_coordinator_SOURCES = tests/unit/test_coordinator.c \
+	tests/unit/test_coordinator_env.h tests/unit/test_meta_env.h
+tests_unit_test_coordinator_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_coordinator_LDADD = libtkcoordinator.a $(UNIT_LDADD)
