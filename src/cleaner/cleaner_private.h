@@ -1,0 +1,107 @@
+/*
+ * What the files of the cleaner process share.  One thread.
+ *
+ *	cleaner.c	start, stop, settings, when a round is due
+ *	ties.c		channels to the writers
+ *	round.c		one directory's partitions, one after the other
+ *	retention.c	what of a partition is too old or too much
+ */
+#ifndef TK_CLEANER_CLEANER_PRIVATE_H
+#define TK_CLEANER_CLEANER_PRIVATE_H
+
+#include "log/reader.h"
+#include "log/segments.h"
+#include "log/zone.h"
+#include "meta/meta.h"
+#include "server/process.h"
+
+struct tk_cleaner;
+
+/* The partition that a tie is at. */
+struct tk_cleaner_part {
+	char topic[256]; /* terminated; empty: before the first */
+	size_t topic_len;
+	int32_t partition;
+	uint32_t slot;
+	uint64_t incarnation;
+	int64_t retention_ms;    /* -1: for ever */
+	int64_t retention_bytes; /* negative: no limit */
+	struct tk_part_state state;
+};
+
+/* The tie to the writer of a data directory, and the round through its partitions. */
+struct tk_cleaner_tie {
+	struct tk_cleaner *cleaner;
+	unsigned index;
+	int dir_fd;
+	struct tk_zone *zone; /* NULL while it is not known */
+	struct tk_channel *chan;
+	struct tk_timer retry;
+	struct tk_post step;
+	uint64_t frame_id; /* of the question under way; 0: none */
+	uint64_t last_id;
+	bool walking; /* a round is under way */
+	struct tk_cleaner_part part;
+};
+
+struct tk_cleaner {
+	struct tk_process *proc;
+	struct tk_loop *loop;
+	struct tk_meta *meta; /* NULL until the journal is there */
+	struct tk_reader *reader;
+	struct tk_timer due;
+	size_t tie_count;
+	struct tk_cleaner_tie ties[TK_DIRECTORIES_MAX];
+};
+
+/* ---- ties.c ---- */
+
+void tk_cleaner_tie_init(struct tk_cleaner *cleaner, unsigned index);
+void tk_cleaner_tie_free(struct tk_cleaner_tie *tie);
+
+/* The directory's zone; NULL if its writer has not made it yet. */
+const struct tk_zone *tk_cleaner_tie_zone(struct tk_cleaner_tie *tie);
+
+/* Asks the writer; the answer, or the end of the channel, continues the round. */
+void tk_cleaner_tie_ask(
+    struct tk_cleaner_tie *tie, enum tk_frame_type type, const void *payload, size_t len);
+
+/* ---- round.c ---- */
+
+/* Begins a round unless one is under way. */
+void tk_cleaner_round_begin(struct tk_cleaner_tie *tie);
+
+/* The same partition again, after the channel was made anew. */
+void tk_cleaner_round_again(struct tk_cleaner_tie *tie);
+void tk_cleaner_round_step(struct tk_post *post);
+
+/* What the writer answered. */
+bool tk_cleaner_segments_are(struct tk_cleaner_tie *tie, const struct tk_frame_segments_are *head,
+    const uint8_t *list, size_t list_len);
+void tk_cleaner_retained(struct tk_cleaner_tie *tie, const struct tk_frame_retained *answer);
+
+/* ---- retention.c ---- */
+
+/* What is known of one segment; the last one of a list is the active one. */
+struct tk_retention_segment {
+	int64_t base_offset;
+	int64_t size_bytes;
+	int64_t max_timestamp; /* never unknown */
+};
+
+struct tk_retention {
+	int64_t retention_ms;
+	int64_t retention_bytes;
+	int64_t now_ms;
+	int64_t log_end;
+};
+
+/* How many segments, from the first on, are to go: Kafka's rules, by time and then by size. */
+size_t tk_retention_count(const struct tk_retention *retention,
+    const struct tk_retention_segment *segments, size_t count);
+
+/* The log's start once so many are gone. */
+int64_t tk_retention_start(const struct tk_retention *retention,
+    const struct tk_retention_segment *segments, size_t count, size_t gone);
+
+#endif
