@@ -378,7 +378,7 @@ flush_run(struct tk_log *log, size_t *appended)
 	if (count > 0) {
 		index_run(log, position);
 		log->unsaved_bytes += log->state.log_end.position - position;
-		tk_log_save_producers(log);
+		tk_log_save_producers(log, false);
 		push(log);
 	}
 	settle_run(log);

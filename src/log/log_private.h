@@ -81,7 +81,8 @@ int tk_log_roll_now(struct tk_log *log, int64_t now_ms) TK_MUST_CHECK;
 /* log_producers.c */
 int tk_log_load_producers(struct tk_log *log) TK_MUST_CHECK;
 int tk_log_snapshot(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
-void tk_log_save_producers(struct tk_log *log);
+/* Ours, if it is due or forced. */
+void tk_log_save_producers(struct tk_log *log, bool force);
 void tk_log_forget_saved_producers(struct tk_log *log);
 
 /* log_sync.c: everything to the disk, as before a clean stop. */

@@ -3,8 +3,8 @@
  *
  * Writer process; recovery's threads, each for its partition.  Loaded at the first append: ours in
  * the run directory if it is about this log, else the newest snapshot, then the batch headers from
- * there to the end.  Ours is written every few MiB appended, so that after the death of a writer
- * little is walked and all five batches of a producer are known.
+ * there to the end.  Ours is written every few MiB appended and at rolls, so that after the death
+ * of a writer little is walked and all five batches of a producer are known.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -63,12 +63,12 @@ save(struct tk_log *log)
 }
 
 void
-tk_log_save_producers(struct tk_log *log)
+tk_log_save_producers(struct tk_log *log, bool force)
 {
 	if (!log->producers_loaded || log->producers.map.count == 0)
 		return;
 	/* Many producers: what saving costs stays a fraction of what is appended. */
-	if (log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes))
+	if (force || log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes))
 		save(log);
 }
 

@@ -110,6 +110,7 @@ switch_segment(struct tk_log *log, int log_fd, const struct tk_index *index, int
 	log->allocated = log->pushed = 0;
 	log->first_timestamp = -1;
 	log->created_ms = now_ms;
+	log->loose_snapshot = -1;
 	log->state.active_inode = active->info.log_inode;
 	log->state.segments_generation++;
 	tk_log_set_end(
@@ -143,6 +144,7 @@ tk_log_roll_now(struct tk_log *log, int64_t now_ms)
 	switch_segment(log, log_fd, &index, now_ms);
 	tk_log_publish(log);
 	tk_killpoint("roll_published");
+	tk_log_save_producers(log, true);
 	return 0;
 }
 

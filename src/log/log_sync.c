@@ -138,9 +138,8 @@ complete(struct tk_log *log)
 		rc = tk_log_snapshot(log, log->state.log_end.offset);
 	if (rc == 0)
 		rc = sync_file(log, log->state.log_end.offset, ".snapshot");
-	log->unsaved_bytes = INT64_MAX;
 	if (rc == 0)
-		tk_log_save_producers(log);
+		tk_log_save_producers(log, true);
 	log->allocated = position;
 	return rc;
 }

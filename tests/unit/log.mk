@@ -11,3 +11,26 @@ tests_unit_test_codec_LDADD = $(UNIT_LDADD)
 tests_unit_test_reader_SOURCES = tests/unit/test_reader.c
 tests_unit_test_reader_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_reader_LDADD = $(UNIT_LDADD)
+
+# the writer's side
+UNIT_TESTS += tests/unit/test_zone \
+	tests/unit/test_log_append \
+	tests/unit/test_log_index \
+	tests/unit/test_log_producers \
+	tests/unit/test_log_crash
+EXTRA_DIST += tests/unit/test_log_env.h
+tests_unit_test_zone_SOURCES = tests/unit/test_zone.c
+tests_unit_test_zone_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_zone_LDADD = $(UNIT_LDADD)
+tests_unit_test_log_append_SOURCES = tests/unit/test_log_append.c
+tests_unit_test_log_append_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_append_LDADD = $(UNIT_LDADD)
+tests_unit_test_log_index_SOURCES = tests/unit/test_log_index.c
+tests_unit_test_log_index_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_index_LDADD = $(UNIT_LDADD)
+tests_unit_test_log_producers_SOURCES = tests/unit/test_log_producers.c
+tests_unit_test_log_producers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_producers_LDADD = $(UNIT_LDADD)
+tests_unit_test_log_crash_SOURCES = tests/unit/test_log_crash.c
+tests_unit_test_log_crash_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_crash_LDADD = $(UNIT_LDADD)
