@@ -250,24 +250,23 @@ counts_check(struct tk_job *job, struct item *item, struct tk_refusal *refusal)
 {
 	const struct tk_create_topics_request_topic *topic = item->request;
 	const struct tk_settings *settings = job->coord->settings;
-	const int32_t least = -1; /* "the default", in every version, as Kafka 4 takes it */
+	/* -1 is "the default" in every version, as Kafka 4 takes it. */
 	int32_t factor = topic->replication_factor;
 
 	if (topic->assignments_count > 0)
 		return assignments_check(job, item, refusal);
-	if (factor == 0 || factor < least)
+	if (factor == 0 || factor < -1)
 		return tk_refuse(job, refusal, TK_ERR_INVALID_REPLICATION_FACTOR,
 		    "Replication factor must be larger than 0, or -1 to use the default value.");
-	if (topic->num_partitions == 0 || topic->num_partitions < least)
+	if (topic->num_partitions == 0 || topic->num_partitions < -1)
 		return tk_refuse(job, refusal, TK_ERR_INVALID_PARTITIONS,
 		    "Number of partitions was set to an invalid non-positive value.");
 	if (factor == -1)
 		factor = settings->default_replication_factor;
 	if (factor > 1)
 		return tk_refuse(job, refusal, TK_ERR_INVALID_REPLICATION_FACTOR,
-		    "Unable to replicate the partition %d time(s): The target replication factor "
-		    "of "
-		    "%d cannot be reached because only 1 broker(s) are registered.",
+		    "Unable to replicate the partition %d time(s): The target replication "
+		    "factor of %d cannot be reached because only 1 broker(s) are registered.",
 		    factor, factor);
 	item->partitions =
 	    topic->num_partitions == -1 ? settings->num_partitions : topic->num_partitions;

@@ -294,7 +294,7 @@ topic_set_configs(struct tk_topic *topic, const struct tk_meta_topic_value *valu
 			return -ENOMEM;
 		}
 	}
-	text = (char *)(configs + count);
+	text = configs == NULL ? NULL : (char *)(configs + count);
 	for (size_t i = 0; i < count; i++) {
 		const struct tk_bytes pair[2] = { value->configs[i].name, value->configs[i].value };
 		char *texts[2];

@@ -282,9 +282,17 @@ test_create(void)
 		CU_ASSERT_EQUAL(response.topics[0].error_code,
 		    version == 0 ? TK_ERR_NONE : TK_ERR_TOPIC_ALREADY_EXISTS);
 	}
-	/* The default counts came with version 4. */
-	response = create_answer(send_create(wants, 1, 3, false, 10000, 10000), 3);
-	CU_ASSERT_NOT_EQUAL(response.topics[0].error_code, TK_ERR_NONE);
+	/* -1 is the default in every version: kafkajs sends it with version 3. */
+	for (int16_t version = 0; version <= 3; version++) {
+		char name[16];
+		const struct want one = { name, -1, -1, NULL, NULL, 0 };
+
+		(void)snprintf(name, sizeof(name), "minus%d", version);
+		response =
+		    create_answer(send_create(&one, 1, version, false, 10000, 10000), version);
+		CU_ASSERT_EQUAL(response.topics[0].error_code, TK_ERR_NONE);
+		CU_ASSERT_EQUAL(topic_in_journal(name)->partition_count, 2);
+	}
 	world_free(&world);
 }
 
