@@ -24,7 +24,7 @@ libtkmaster_a_SOURCES = \
 	src/os/notify.h src/os/notify_systemd.c \
 	src/os/portholder.h src/os/portholder_linux.c
 
-EXTRA_PROGRAMS = takhin
+sbin_PROGRAMS += takhin
 takhin_SOURCES = src/master/main.c
 takhin_LDADD = libtkmaster.a libtkworker.a libtkwriter.a libtkcoordinator.a libtkcleaner.a \
 	libtkmodules.a $(TK_LIBS) $(TK_LDADD)
