@@ -192,6 +192,9 @@ control_ready(struct tk_event *event, unsigned what)
 	int fd = accept4(event->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
+	/* Out of descriptors, it would be ready for ever: the next look at progress turns it on. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+		tk_event_want(master->loop, event, 0);
 	if (fd < 0)
 		return;
 	if (master->client_count >= CLIENTS_MAX)

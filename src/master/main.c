@@ -125,27 +125,16 @@ order_find(const char *name)
 	return NULL;
 }
 
-static pid_t
-pid_file_read(const char *path)
-{
-	FILE *file = fopen(path, "re");
-	long pid = 0;
-
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%ld", &pid) != 1)
-		pid = 0;
-	(void)fclose(file);
-	return pid > 1 ? (pid_t)pid : 0;
-}
-
-/* The signal instead of the socket; 0 or -errno. */
+/*
+ * The signal instead of the socket; 0 or -errno.  Who is to get it the lock says: the pid file may
+ * be of one long dead, whose pid has gone to somebody else.
+ */
 static int
 order_signal(const struct run *run, const struct order_row *order, pid_t *ret_pid)
 {
-	pid_t pid = pid_file_read(run->settings->pid);
+	pid_t pid = tk_master_rundir_holder(run->settings->run_directory);
 
-	if (pid == 0)
+	if (pid <= 1)
 		return -ENOENT;
 	if (kill(pid, order->signo) < 0)
 		return -errno;

@@ -14,6 +14,7 @@
 #include "base/errlog.h"
 #include "master/daemon.h"
 #include "os/notify.h"
+#include "os/poll.h"
 #include "os/proctitle.h"
 
 #define LOOK_MS 1000
@@ -25,6 +26,7 @@ master_look(struct tk_timer *timer)
 	int64_t watchdog_ms = tk_notify_watchdog_ms();
 
 	tk_master_look_at_progress(master);
+	tk_event_want(master->loop, &master->control, TK_POLL_READ);
 	if (watchdog_ms > 0)
 		tk_notify_alive();
 	(void)tk_timer_start(
@@ -83,8 +85,15 @@ static int
 master_open(struct tk_master *master)
 {
 	const struct tk_settings *settings = master->cycle->cycle.settings;
-	int rc = settings->daemon ? daemonize(master) : 0;
+	int rc = 0;
 
+	if (settings->data_directories.count > TK_DIRECTORIES_MAX) {
+		tk_err("there are %zu data directories: %u is the most",
+		    settings->data_directories.count, TK_DIRECTORIES_MAX);
+		return -E2BIG;
+	}
+	if (settings->daemon)
+		rc = daemonize(master);
 	if (rc == 0)
 		rc = tk_master_rundir_open(master);
 	if (rc == 0)
@@ -114,6 +123,9 @@ master_serve(struct tk_master *master)
 	tk_proctitle("master process");
 	tk_info("takhin " PACKAGE_VERSION " starting; settings: %s",
 	    settings->file != NULL ? settings->file : "defaults");
+	if (tk_settings_workers(settings) > (int32_t)TK_WORKERS_MAX)
+		tk_warn("%d workers are started, not %d: there can be no more", (int)TK_WORKERS_MAX,
+		    (int)tk_settings_workers(settings));
 	tk_master_limits_raise(settings);
 	if (settings->daemon)
 		tk_daemon_detach();

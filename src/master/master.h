@@ -30,7 +30,8 @@
 #define TK_MASTER_SOCKET          "takhin.sock"
 #define TK_MASTER_SETTINGS_BYTES  ((size_t)16 << 20) /* one reading of the settings */
 #define TK_MASTER_HELD_MS         3000               /* a start waits so long for predecessors */
-#define TK_MASTER_DEATHS          16u                /* remembered for status */
+#define TK_MASTER_GRACE_MS        2000 /* for one that itself ends its waiting at a bound */
+#define TK_MASTER_DEATHS          16u  /* remembered for status */
 #define TK_MASTER_DEATH_TEXT      640u
 #define TK_COORDINATOR_ARENA_SIZE ((size_t)64 << 20)
 
@@ -83,8 +84,7 @@ struct tk_slot {
 	size_t arena_size;
 	int64_t started_ms, ready_ms; /* ready_ms 0: not yet */
 	enum { TK_PREPARE_NOT_ASKED, TK_PREPARE_ASKED, TK_PREPARE_DONE } prepare;
-	bool killed; /* by us, for taking too long */
-	bool clean;  /* the last life was a writer that synced everything and said so */
+	bool clean; /* the last life was a writer that synced everything and said so */
 };
 TAILQ_HEAD(tk_slot_list, tk_slot);
 
@@ -178,6 +178,8 @@ void tk_master_listeners_close(struct tk_master_cycle *cycle);
 int tk_master_rundir_open(struct tk_master *master) TK_MUST_CHECK;
 int tk_master_data_make(const struct tk_settings *settings) TK_MUST_CHECK;
 int tk_master_pid_write(struct tk_master *master) TK_MUST_CHECK;
+/* The master that holds the run directory, 0 if there is none (or it cannot be seen). */
+pid_t tk_master_rundir_holder(const char *path);
 /* Removes pid file and sockets and lets go of the lock. */
 void tk_master_rundir_close(struct tk_master *master);
 
@@ -250,6 +252,8 @@ void tk_master_reload_prepared(struct tk_slot *slot, const struct tk_control *ms
 /* slot's process is READY or has died: a reload may be waiting for it. */
 void tk_master_reload_slot_ready(struct tk_slot *slot);
 void tk_master_reload_slot_died(struct tk_slot *slot);
+/* The broker stops: the reload under way comes to nothing. */
+void tk_master_reload_cancel(struct tk_master *master);
 /* Loads the settings; -errno with every error in text (and in the log). */
 int tk_master_settings_load(const struct tk_settings_source *source, struct tk_arena *arena,
     struct tk_settings **ret_settings, char *text, size_t room) TK_MUST_CHECK;

@@ -111,7 +111,6 @@ tk_slot_kill(struct tk_slot *slot)
 {
 	if (!tk_slot_alive(slot))
 		return;
-	slot->killed = true;
 	(void)kill(slot->pid, SIGKILL);
 }
 

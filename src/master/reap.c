@@ -41,8 +41,8 @@ death_describe(const struct tk_slot *slot, int status, char *text, size_t room)
 	char how[64], panic[TK_PAGE_PANIC_BYTES];
 
 	if (WIFSIGNALED(status))
-		(void)snprintf(how, sizeof(how), "was killed by signal %d (%s)", WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
+		(void)snprintf(how, sizeof(how), "was killed by signal %d (%s%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
 	else
 		(void)snprintf(how, sizeof(how), "exited with code %d", WEXITSTATUS(status));
 	panic_text(slot, panic, sizeof(panic));

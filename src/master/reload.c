@@ -168,7 +168,7 @@ is_old_worker(const struct tk_slot *slot)
 static void
 old_workers_retire(struct tk_master *master)
 {
-	int64_t bound_ms = master->cycle->cycle.settings->shutdown_timeout_ms;
+	int64_t bound_ms = master->cycle->cycle.settings->shutdown_timeout_ms + TK_MASTER_GRACE_MS;
 	struct tk_slot *slot, *next;
 
 	for (slot = TAILQ_FIRST(&master->slots); slot != NULL; slot = next) {
@@ -216,7 +216,19 @@ tk_master_reload_slot_ready(struct tk_slot *slot)
 static bool
 stays(const struct tk_slot *slot)
 {
-	return slot->role != TK_ROLE_WORKER && slot->state == TK_SLOT_READY;
+	return slot->role != TK_ROLE_WORKER;
+}
+
+/* One of those that stay and cannot be asked now, or NULL. */
+static const struct tk_slot *
+not_ready(const struct tk_master *master)
+{
+	const struct tk_slot *slot;
+
+	TAILQ_FOREACH (slot, &master->slots, link)
+		if (stays(slot) && slot->state != TK_SLOT_READY)
+			return slot;
+	return NULL;
 }
 
 /* Hands on the new log file and level; children that stay get them by their orders. */
@@ -304,7 +316,8 @@ tk_master_reload_slot_died(struct tk_slot *slot)
 {
 	char text[96];
 
-	if (slot->master->reload.state != TK_RELOAD_PREPARING || slot->prepare != TK_PREPARE_ASKED)
+	/* Its next life has the settings of its birth, so a COMMIT must not find it. */
+	if (slot->master->reload.state != TK_RELOAD_PREPARING || slot->role == TK_ROLE_WORKER)
 		return;
 	slot->prepare = TK_PREPARE_NOT_ASKED;
 	(void)snprintf(
@@ -328,9 +341,11 @@ prepare_ask(struct tk_master *master, char *text, size_t room)
 	master->reload.timer.expire = reload_overdue;
 	(void)tk_timer_start(master->loop, &master->reload.timer, PREPARE_MS);
 	TAILQ_FOREACH (slot, &master->slots, link) {
-		slot->prepare = stays(slot) ? TK_PREPARE_ASKED : TK_PREPARE_NOT_ASKED;
-		if (stays(slot))
-			tk_slot_tell(slot, &msg, fd);
+		slot->prepare = TK_PREPARE_NOT_ASKED;
+		if (!stays(slot))
+			continue;
+		slot->prepare = TK_PREPARE_ASKED;
+		tk_slot_tell(slot, &msg, fd);
 	}
 	(void)close(fd);
 	return 0;
@@ -361,19 +376,44 @@ next_cycle(struct tk_master *master, struct tk_arena *arena, const struct tk_set
 	return rc;
 }
 
+void
+tk_master_reload_cancel(struct tk_master *master)
+{
+	if (master->reload.state == TK_RELOAD_NONE)
+		return;
+	tk_timer_stop(master->loop, &master->reload.timer);
+	master->reload.state = TK_RELOAD_NONE;
+	tk_master_cycle_unref(&master->reload.next);
+	tk_master_control_reloaded(master, false, "the broker stops");
+}
+
+/* 0, or -EBUSY with the reason in text. */
+static int
+reload_possible(struct tk_master *master, char *text, size_t room)
+{
+	const struct tk_slot *slot = not_ready(master);
+
+	if (master->phase != TK_MASTER_RUNNING)
+		(void)snprintf(text, room, "the broker is starting or stopping");
+	else if (master->reload.state != TK_RELOAD_NONE)
+		(void)snprintf(text, room, "a reload is under way");
+	else if (slot != NULL)
+		(void)snprintf(text, room, "the %s is not ready", tk_slot_name(slot));
+	else
+		return 0;
+	tk_err("could not reload: %s", text);
+	return -EBUSY;
+}
+
 int
 tk_master_reload(struct tk_master *master, char *text, size_t room)
 {
 	struct tk_settings *settings;
 	struct tk_arena arena;
-	int rc;
+	int rc = reload_possible(master, text, room);
 
-	if (master->phase != TK_MASTER_RUNNING || master->reload.state != TK_RELOAD_NONE) {
-		(void)snprintf(text, room,
-		    master->phase != TK_MASTER_RUNNING ? "the broker is starting or stopping"
-						       : "a reload is under way");
-		return -EBUSY;
-	}
+	if (rc < 0)
+		return rc;
 	tk_info("reloading the settings");
 	tk_notify_reloading();
 	rc = tk_master_settings_load(master->source, &arena, &settings, text, room);
@@ -387,7 +427,5 @@ tk_master_reload(struct tk_master *master, char *text, size_t room)
 		tk_notify_ready("ready; the last reload failed");
 		return rc;
 	}
-	if (all_prepared(master))
-		reload_commit(master);
 	return 0;
 }

@@ -130,6 +130,23 @@ lock_open(struct tk_master *master, const char *dir)
 	return rc;
 }
 
+pid_t
+tk_master_rundir_holder(const char *path)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char *name = NULL;
+	int fd = asprintf(&name, "%s/" LOCK_NAME, path) < 0 ? -1 : open(name, O_RDWR | O_CLOEXEC);
+	pid_t pid = 0;
+
+	free(name);
+	if (fd < 0)
+		return 0;
+	if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
+		pid = lock.l_pid > 0 ? lock.l_pid : (pid_t)lock_text_pid(fd);
+	(void)close(fd);
+	return pid;
+}
+
 /* Removes writers' sockets; a broker before us may have had more directories than we. */
 static void
 sockets_remove(int run_dir_fd)

@@ -179,7 +179,7 @@ slot_born(struct tk_slot *slot, struct birth_things *things, pid_t pid)
 	slot->started_ms = tk_loop_now_ms(slot->master->loop);
 	slot->ready_ms = 0;
 	slot->prepare = TK_PREPARE_NOT_ASKED;
-	slot->killed = slot->clean = false;
+	slot->clean = false;
 	slot->arena_readonly_fd = things->arena_readonly_fd;
 	slot->arena_size = things->arena_size;
 	slot->control.fd = things->pair[0];

@@ -16,6 +16,7 @@
 #define FAST_MOST_MS   5000
 #define COORDINATOR_MS 5000
 #define WRITER_MS      60000 /* syncing what is in the page cache */
+#define UNREADY_MS     2000  /* a writer that recovers: what it has done it will do again */
 #define AFTER_KILL_MS  2000  /* between one round of kills and the next */
 
 static bool
@@ -31,16 +32,30 @@ slot_in_phase(const struct tk_slot *slot, enum tk_master_phase phase)
 	}
 }
 
+/* Writers that have acknowledged something get the time to sync it. */
+static int64_t
+writers_bound_ms(const struct tk_master *master)
+{
+	const struct tk_slot *slot;
+
+	TAILQ_FOREACH (slot, &master->slots, link)
+		if (slot->role == TK_ROLE_WRITER && tk_slot_alive(slot) && slot->ready_ms != 0)
+			return WRITER_MS;
+	return UNREADY_MS;
+}
+
 static int64_t
 phase_bound_ms(const struct tk_master *master)
 {
 	int64_t bound_ms = master->cycle->cycle.settings->shutdown_timeout_ms;
 
 	if (master->phase == TK_MASTER_STOPPING_WRITERS)
-		return WRITER_MS;
+		return writers_bound_ms(master);
 	if (master->phase == TK_MASTER_STOPPING_COORDINATOR)
 		return COORDINATOR_MS;
-	return master->graceful ? bound_ms : TK_MIN(bound_ms, (int64_t)FAST_MOST_MS);
+	if (!master->graceful)
+		bound_ms = TK_MIN(bound_ms, (int64_t)FAST_MOST_MS);
+	return bound_ms + TK_MASTER_GRACE_MS;
 }
 
 static void
@@ -140,6 +155,7 @@ tk_master_stop(struct tk_master *master, bool graceful)
 	tk_info(graceful ? "stopping gracefully" : "stopping");
 	if (!stopping) {
 		tk_notify_stopping();
+		tk_master_reload_cancel(master);
 		master->phase = TK_MASTER_STOPPING_WORKERS;
 	}
 	phase_begin(master);

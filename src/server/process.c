@@ -208,6 +208,8 @@ static void
 process_stop(struct tk_process *proc, bool fast)
 {
 	proc->stopping = true;
+	if (proc->loop == NULL)
+		_exit(0); /* told to begin and to stop in one breath: nothing was begun */
 	if (proc->ops->stop != NULL)
 		proc->ops->stop(proc, fast);
 	else
