@@ -1,0 +1,270 @@
+/*
+ * Disks that are full, short, broken: what is settled how, and that it goes on after.
+ */
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+
+#include "os/file.h"
+#include "test_log_env.h"
+
+#define LOG_0 "orders-3/00000000000000000000.log"
+#define COUNT 6
+
+static size_t room;         /* what the next write of record bytes may take */
+static int fail_after = -1; /* operations until one fails */
+static int fail_errno;
+static bool failed_once;
+
+static int
+short_write(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	(void)path;
+	(void)fd;
+	if (op != TK_FILE_WRITE || *bytes <= room)
+		return 0;
+	*bytes = room;
+	return -ENOSPC;
+}
+
+static int
+fail_nth(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	(void)op;
+	(void)path;
+	(void)fd;
+	if (fail_after < 0 || fail_after-- > 0)
+		return 0;
+	*bytes /= 2;
+	failed_once = true;
+	return -fail_errno;
+}
+
+struct turn {
+	struct env_bytes bytes[COUNT];
+	struct tk_append appends[COUNT], *pointers[COUNT];
+};
+
+/* Batches of one producer from a sequence on; the last one repeats the one before it. */
+static void
+turn_make(struct turn *turn, int32_t sequence)
+{
+	for (int i = 0; i < COUNT; i++) {
+		turn->bytes[i] = env_batch(&(struct env_batch){ .producer_id = 4,
+		    .sequence = sequence + TK_MIN(i, COUNT - 2),
+		    .value_bytes = 300 });
+		turn->appends[i] = env_append_of(&turn->bytes[i]);
+		turn->pointers[i] = &turn->appends[i];
+	}
+}
+
+static void
+turn_free(struct turn *turn)
+{
+	for (int i = 0; i < COUNT; i++)
+		free(turn->bytes[i].data);
+}
+
+/* Whatever the length written: the whole batches count, nothing else does. */
+static void
+test_short_writes(void)
+{
+	size_t size = 0;
+
+	for (size_t written = 0; written < 5 * 380; written += 37) {
+		struct turn turn;
+		struct env env;
+		int64_t whole;
+
+		env_init(&env);
+		env_open(&env);
+		turn_make(&turn, 0);
+		size = turn.bytes[0].len;
+		room = written;
+		whole = (int64_t)TK_MIN(written / size, COUNT - 1);
+		tk_file_fault = short_write;
+		CU_ASSERT(tk_log_append(env.log, turn.pointers, COUNT, 1) == (size_t)whole);
+		tk_file_fault = NULL;
+		for (int i = 0; i < COUNT; i++) {
+			bool in = TK_MIN(i, COUNT - 2) < whole;
+
+			CU_ASSERT(turn.appends[i].error == (in ? 0 : TK_ERR_KAFKA_STORAGE_ERROR));
+			CU_ASSERT(turn.appends[i].base_offset == (in ? TK_MIN(i, COUNT - 2) : -1));
+		}
+		CU_ASSERT(env_state(&env).log_end.offset == whole);
+		CU_ASSERT(env_state(&env).status ==
+			  (whole == COUNT - 1 ? TK_PART_ONLINE : TK_PART_READ_ONLY));
+		/* The producer sends all of it again. */
+		CU_ASSERT(
+		    tk_log_append(env.log, turn.pointers, COUNT, 1) == (size_t)(COUNT - 1 - whole));
+		for (int i = 0; i < COUNT; i++)
+			CU_ASSERT(turn.appends[i].error == 0 &&
+				  turn.appends[i].base_offset == TK_MIN(i, COUNT - 2));
+		CU_ASSERT(env_state(&env).status == TK_PART_ONLINE);
+		CU_ASSERT(env_size(&env, LOG_0) == (int64_t)size * (COUNT - 1));
+		turn_free(&turn);
+		env_free(&env);
+	}
+	CU_ASSERT(size * (COUNT - 1) < 5 * 380);
+}
+
+/* The kernel's own short write: a limit on the size of files. */
+static void
+test_file_size_limit(void)
+{
+	struct rlimit old, limit;
+	struct turn turn;
+	struct env env;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	env_init(&env);
+	env_open(&env);
+	turn_make(&turn, 0);
+	CU_ASSERT(getrlimit(RLIMIT_FSIZE, &old) == 0);
+	limit = old;
+	limit.rlim_cur = turn.bytes[0].len * 2 + 50;
+	CU_ASSERT(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	CU_ASSERT(tk_log_append(env.log, turn.pointers, COUNT, 1) == 2);
+	CU_ASSERT(setrlimit(RLIMIT_FSIZE, &old) == 0);
+	CU_ASSERT(turn.appends[1].error == 0);
+	CU_ASSERT(turn.appends[2].error == TK_ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT(tk_log_append(env.log, turn.pointers, COUNT, 1) == COUNT - 3);
+	CU_ASSERT(env_state(&env).log_end.offset == COUNT - 1);
+	turn_free(&turn);
+	env_free(&env);
+}
+
+/* A file system that is really full, where this test may mount one. */
+static void
+test_full_disk(void)
+{
+	struct env_bytes one = env_batch(&(struct env_batch){ .value_bytes = 60000 });
+	int64_t appended = 0, end;
+	struct env env;
+
+	env_init(&env);
+	CU_ASSERT_FATAL(mkdir(env.data, 0700) == 0);
+	if (mount("none", env.data, "tmpfs", 0, "size=1m") < 0) {
+		free(one.data);
+		env_free(&env);
+		return; /* not root: the other tests say the same by other means */
+	}
+	env_open(&env);
+	while (env_append_bytes(&env, &one, 1).error == 0)
+		appended++;
+	CU_ASSERT(appended > 5 && appended < 20);
+	CU_ASSERT(env_state(&env).status == TK_PART_READ_ONLY);
+	CU_ASSERT(env_append_bytes(&env, &one, 1).error == TK_ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT(mount("none", env.data, "tmpfs", MS_REMOUNT, "size=2m") == 0);
+	CU_ASSERT(env_append_bytes(&env, &one, 1).base_offset == appended);
+	CU_ASSERT(env_state(&env).status == TK_PART_ONLINE);
+	end = env_state(&env).log_end.position;
+	CU_ASSERT(end == (int64_t)one.len * (appended + 1) && env_size(&env, LOG_0) == end);
+	env_close(&env);
+	CU_ASSERT(umount(env.data) == 0);
+	free(one.data);
+	env_free(&env);
+}
+
+static int
+fail_sync(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	(void)path;
+	(void)fd;
+	(void)bytes;
+	return op == TK_FILE_SYNC ? -EIO : 0;
+}
+
+/* A failed sync is never tried again: offline, no clean marker, recovered at the next start. */
+static void
+test_failed_sync(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(tk_log_roll(env.log, 1) == 0);
+	tk_file_fault = fail_sync;
+	CU_ASSERT(tk_log_sync_closed(env.log) == -EIO);
+	tk_file_fault = NULL;
+	CU_ASSERT(env_state(&env).status == TK_PART_OFFLINE);
+	CU_ASSERT(tk_log_sync_closed(env.log) == -EIO);
+	CU_ASSERT(env_append(&env, &(struct env_batch){ .value_bytes = 300 }).error ==
+		  TK_ERR_KAFKA_STORAGE_ERROR);
+	CU_ASSERT(tk_logdir_clean_stop(env.dir, &env.problem) == -EIO);
+	CU_ASSERT(strstr(env.problem.text, "orders-3") != NULL);
+	env_close(&env);
+	env_open(&env);
+	CU_ASSERT(env_append(&env, &(struct env_batch){ .value_bytes = 300 }).base_offset == 1);
+	env_free(&env);
+}
+
+/* One life with a failure at its nth operation; the next life finds all that was acknowledged. */
+static bool
+live_with_failure(int nth, int error)
+{
+	int64_t acknowledged = 0, end;
+	struct env env;
+	int rc;
+
+	env_init(&env);
+	env.config.segment_bytes = 2000;
+	env.config.index_interval_bytes = 500;
+	fail_errno = error;
+	fail_after = nth;
+	failed_once = false;
+	tk_file_fault = fail_nth;
+	rc = env_open_dir(&env);
+	if (rc == 0)
+		rc = tk_log_open(env.dir, &env.identity, &env.config, &env.log, &env.problem);
+	CU_ASSERT(rc == 0 || failed_once);
+	for (int i = 0; rc == 0 && i < 12; i++) {
+		struct tk_append append = env_append(&env,
+		    &(struct env_batch){
+			.producer_id = 4, .sequence = (int32_t)acknowledged, .value_bytes = 300 });
+
+		CU_ASSERT(append.error == 0 || append.error == TK_ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT(append.error != 0 || append.base_offset == acknowledged);
+		acknowledged += append.error == 0;
+	}
+	if (rc == 0 && acknowledged >= 8) {
+		rc = tk_log_advance_start(env.log, 7);
+		CU_ASSERT(rc == 0 || failed_once);
+		rc = tk_log_sync_closed(env.log);
+		CU_ASSERT(rc == 0 || failed_once);
+		rc = tk_logdir_clean_stop(env.dir, &env.problem);
+		CU_ASSERT(rc == 0 || failed_once);
+	}
+	tk_file_fault = NULL;
+	env_close(&env);
+	if (rc == 0 && acknowledged >= 8)
+		CU_ASSERT(tk_logdir_mark_clean(env.data) == 0);
+	env_open(&env);
+	end = tk_log_state(env.log)->log_end.offset;
+	CU_ASSERT(end == acknowledged);
+	CU_ASSERT(env_append(&env,
+		      &(struct env_batch){
+			  .producer_id = 4, .sequence = (int32_t)end, .value_bytes = 300 })
+		      .base_offset == end);
+	env_free(&env);
+	return failed_once;
+}
+
+static void
+test_every_operation(void)
+{
+	static const int errors[] = { EIO, ENOSPC };
+
+	for (size_t i = 0; i < TK_COUNT_OF(errors); i++) {
+		int nth = 0;
+
+		while (live_with_failure(nth, errors[i]))
+			nth++;
+		CU_ASSERT(nth > 100);
+	}
+}
+
+TK_UNIT_MAIN("log faults", { "short writes", test_short_writes },
+    { "file size limit", test_file_size_limit }, { "full disk", test_full_disk },
+    { "failed sync", test_failed_sync }, { "every operation fails once", test_every_operation })
