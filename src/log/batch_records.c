@@ -48,62 +48,19 @@ tk_varint_slow(const uint8_t *at, const uint8_t *end, int32_t *ret_value)
 	return at;
 }
 
-/* Length (-1: null, if that is allowed) and as many bytes. */
-static inline const uint8_t *
-bytes_get(const uint8_t *at, const uint8_t *end, bool nullable, struct tk_bytes *ret_bytes)
-{
-	int32_t len = 0;
-
-	at = tk_varint_get(at, end, &len);
-	if (at == NULL)
-		return NULL;
-	if (len < 0) {
-		*ret_bytes = (struct tk_bytes){ NULL, 0 };
-		return nullable && len == -1 ? at : NULL;
-	}
-	if (len > end - at)
-		return NULL;
-	*ret_bytes = (struct tk_bytes){ at, (uint32_t)len };
-	return at + len;
-}
-
-static const uint8_t *
-headers_skip(const uint8_t *at, const uint8_t *end, int32_t count)
+const uint8_t *
+tk_record_headers_skip(const uint8_t *at, const uint8_t *end, int32_t count)
 {
 	struct tk_bytes bytes;
 
 	if (count > end - at)
 		return NULL;
 	for (int32_t i = 0; i < count && at != NULL; i++) {
-		at = bytes_get(at, end, false, &bytes);
+		at = tk_record_bytes_get(at, end, false, &bytes);
 		if (at != NULL)
-			at = bytes_get(at, end, true, &bytes);
+			at = tk_record_bytes_get(at, end, true, &bytes);
 	}
 	return at;
-}
-
-const uint8_t *
-tk_record_parse(const uint8_t *at, const uint8_t *end, struct tk_record *ret_record)
-{
-	const uint8_t *record_end;
-
-	at = tk_record_head_parse(at, end, &ret_record->head);
-	if (at == NULL || ret_record->head.body_bytes - ret_record->head.head_bytes > end - at)
-		return NULL;
-	record_end = at + (ret_record->head.body_bytes - ret_record->head.head_bytes);
-	at = bytes_get(at, record_end, true, &ret_record->key);
-	if (at == NULL)
-		return NULL;
-	at = bytes_get(at, record_end, true, &ret_record->value);
-	if (at == NULL)
-		return NULL;
-	at = tk_varint_get(at, record_end, &ret_record->headers_count);
-	if (at == NULL || ret_record->headers_count < 0)
-		return NULL;
-	ret_record->headers = (struct tk_bytes){ at, (uint32_t)(record_end - at) };
-	if (ret_record->headers_count > 0)
-		at = headers_skip(at, record_end, ret_record->headers_count);
-	return at == record_end ? record_end : NULL;
 }
 
 void
@@ -124,8 +81,8 @@ walk_fill(struct tk_record_walk *walk)
 	memmove(walk->buffer, walk->buffer + walk->at, walk->end - walk->at);
 	walk->end -= walk->at;
 	walk->at = 0;
-	got = tk_codec_read(
-	    walk->stream, walk->buffer + walk->end, sizeof(walk->buffer) - walk->end);
+	got =
+	    tk_codec_read(walk->stream, walk->buffer + walk->end, sizeof(walk->buffer) - walk->end);
 	if (got < 0)
 		return (int)got;
 	walk->ended = got == 0;

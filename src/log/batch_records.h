@@ -94,12 +94,56 @@ tk_record_head_parse(const uint8_t *at, const uint8_t *end, struct tk_record_hea
 	return at;
 }
 
+/* Length (-1: null, if that is allowed) and as many bytes. */
+static inline const uint8_t *
+tk_record_bytes_get(
+    const uint8_t *at, const uint8_t *end, bool nullable, struct tk_bytes *ret_bytes)
+{
+	int32_t len = 0;
+
+	at = tk_varint_get(at, end, &len);
+	if (at == NULL)
+		return NULL;
+	if (len < 0) {
+		*ret_bytes = (struct tk_bytes){ NULL, 0 };
+		return nullable && len == -1 ? at : NULL;
+	}
+	if (len > end - at)
+		return NULL;
+	*ret_bytes = (struct tk_bytes){ at, (uint32_t)len };
+	return at + len;
+}
+
+/* Passes over count headers: where they end, or NULL. */
+const uint8_t *tk_record_headers_skip(const uint8_t *at, const uint8_t *end, int32_t count);
+
 /*
  * The record at `at`, all of it, its length taken at its word: where it ends, or NULL if it is not
  * sound.
  */
-const uint8_t *tk_record_parse(
-    const uint8_t *at, const uint8_t *end, struct tk_record *ret_record) TK_MUST_CHECK;
+static inline TK_MUST_CHECK const uint8_t *
+tk_record_parse(const uint8_t *at, const uint8_t *end, struct tk_record *ret_record)
+{
+	const uint8_t *record_end;
+
+	at = tk_record_head_parse(at, end, &ret_record->head);
+	if (at == NULL || ret_record->head.body_bytes - ret_record->head.head_bytes > end - at)
+		return NULL;
+	record_end = at + (ret_record->head.body_bytes - ret_record->head.head_bytes);
+	at = tk_record_bytes_get(at, record_end, true, &ret_record->key);
+	if (at == NULL)
+		return NULL;
+	at = tk_record_bytes_get(at, record_end, true, &ret_record->value);
+	if (at == NULL)
+		return NULL;
+	at = tk_varint_get(at, record_end, &ret_record->headers_count);
+	if (at == NULL || ret_record->headers_count < 0)
+		return NULL;
+	ret_record->headers = (struct tk_bytes){ at, (uint32_t)(record_end - at) };
+	if (ret_record->headers_count > 0)
+		at = tk_record_headers_skip(at, record_end, ret_record->headers_count);
+	return at == record_end ? record_end : NULL;
+}
 
 /* The records of a batch as a stream. */
 struct tk_record_walk {

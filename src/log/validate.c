@@ -14,7 +14,8 @@
 #include "wire/error_codes.h"
 
 #define PRODUCE_VERSION_ZSTD 7
-#define LENGTH_LEAST         14  /* of the oldest format: below it Kafka's framing gives up */
+#define LENGTH_LEAST         14 /* of the oldest format: below it Kafka's framing gives up */
+#define RECORDS_AHEAD        (uintptr_t)8
 #define MAGIC_AT             16u /* the magic byte is at the same place in all formats */
 
 static int16_t
@@ -154,6 +155,16 @@ timestamp_allowed(const struct timestamp_bounds *bounds, int64_t timestamp)
 	return timestamp == -1 || (timestamp >= bounds->least && timestamp <= bounds->most);
 }
 
+/*
+ * Records are mostly of a size, and the walk touches little of each: without a hint it waits for
+ * memory at every one.  The address may be anywhere; it is not read.
+ */
+static inline void
+prefetch_ahead(const uint8_t *at, int32_t body_bytes)
+{
+	__builtin_prefetch((const void *)((uintptr_t)at + RECORDS_AHEAD * (uint32_t)body_bytes));
+}
+
 /* Every record of an uncompressed batch. */
 static int16_t
 check_records(const uint8_t *data, uint32_t len, const struct tk_batch_rules *rules,
@@ -173,6 +184,7 @@ check_records(const uint8_t *data, uint32_t len, const struct tk_batch_rules *ru
 		if (at == NULL)
 			return refuse_record(
 			    verdict, i, TK_ERR_INVALID_RECORD, "the record does not hold together");
+		prefetch_ahead(at, record.head.body_bytes);
 		if (record.head.offset_delta != i)
 			return refuse_record(verdict, i, TK_ERR_INVALID_RECORD,
 			    "the record's offset delta is not its place in the batch");

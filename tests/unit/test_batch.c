@@ -756,7 +756,7 @@ test_record_walk(void)
 		tk_record_walk_init(&walk, stream);
 		for (size_t i = 0; i < TK_COUNT_OF(sizes); i++) {
 			CU_ASSERT_EQUAL(tk_record_walk_next(&walk, &head), 1);
-			CU_ASSERT_EQUAL(head.offset_delta, i);
+			CU_ASSERT_EQUAL(head.offset_delta, (int32_t)i);
 			CU_ASSERT_EQUAL(head.timestamp_delta, 100 - (int64_t)i);
 		}
 		CU_ASSERT_EQUAL(tk_record_walk_next(&walk, &head), cut == 0 ? 0 : -EBADMSG);

@@ -83,7 +83,7 @@ model_write(const struct model *model, int64_t base, const char *suffix, const s
 	model_path(model, base, suffix, path);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	tk_assert(fd >= 0);
-	tk_assert(write(fd, make->bytes, make->len) == (ssize_t)make->len);
+	tk_assert(make->len == 0 || write(fd, make->bytes, make->len) == (ssize_t)make->len);
 	tk_assert(fstat(fd, &st) == 0);
 	(void)close(fd);
 	return st.st_ino;
@@ -229,12 +229,13 @@ model_free(struct model *model)
 static inline struct tk_position
 model_position(const struct model *model, size_t n)
 {
-	const struct model_batch *batch = &model->batches[n];
+	const struct model_batch *batch;
 
 	if (n == model->batches_count)
 		return (struct tk_position){ model->next_offset,
 			model->segments[model->segments_count - 1].base_offset,
 			(int64_t)model->log.len };
+	batch = &model->batches[n];
 	return (struct tk_position){ batch->base, model->segments[batch->segment].base_offset,
 		batch->position };
 }
