@@ -435,15 +435,15 @@ static void
 create_begin(struct tk_job *job)
 {
 	struct create_state *create = job->state;
+	struct tk_bytes message;
 
 	create->begun = true;
 	if (!too_many_partitions(job))
 		return;
+	message = tk_job_text(job, "Excessively large number of partitions per request.");
 	for (size_t i = 0; i < create->count; i++)
 		if (create->items[i].state == ITEM_OPEN)
-			item_refuse(&create->items[i], TK_ERR_POLICY_VIOLATION,
-			    tk_job_text(
-				job, "Excessively large number of partitions per request."));
+			item_refuse(&create->items[i], TK_ERR_POLICY_VIOLATION, message);
 }
 
 static enum tk_step

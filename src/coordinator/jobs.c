@@ -20,7 +20,7 @@
 #include "coordinator/coordinator_private.h"
 
 #define OUTSTANDING_MAX       128u
-#define OUTSTANDING_BYTES_MAX ((size_t)16 << 20)
+#define OUTSTANDING_BYTES_MAX ((size_t)4 << 20)
 #define JOB_BYTES_MAX         ((size_t)256 << 20)
 #define DEADLINE_MS           30000 /* of a job that names none */
 

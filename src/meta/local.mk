@@ -8,3 +8,4 @@ libtkmeta_a_SOURCES = \
 	src/meta/topic_name.c src/meta/topic_name.h \
 	src/meta/txn.c src/meta/txn.h
 $(libtkmeta_a_OBJECTS): src/wire/wire_gen.h
+EXTRA_DIST += src/meta/README.md
