@@ -103,8 +103,7 @@ opening_finish(struct tk_apply *apply, struct tk_log_opening *opening, bool inte
 	int rc = opening->rc;
 
 	if (rc < 0)
-		tk_err("could not open partition \"%s-%d\": %s", opening->identity.topic,
-		    (int)opening->identity.partition, opening->problem.text);
+		tk_err("%s", opening->problem.text);
 	else
 		rc = tk_part_adopt(
 		    apply->writer, &opening->log, opening->identity.incarnation, internal, &part);
@@ -408,6 +407,17 @@ tk_apply_take(struct tk_caller *caller, uint64_t id, const struct tk_frame_apply
 	apply->order_count++;
 	orders_look(apply);
 	return true;
+}
+
+/* The order will come; whoever has seen the settings already need not wait for it. */
+void
+tk_apply_look(struct tk_writer *writer, uint64_t revision)
+{
+	struct tk_apply *apply = writer->apply;
+
+	if (apply != NULL && apply->phase == APPLY_IDLE &&
+	    revision > tk_meta_revision(apply->meta) && pass_begin(apply) < 0)
+		tk_debug("could not look into the metadata journal");
 }
 
 void

@@ -218,22 +218,28 @@ hello(struct caller *caller, uint32_t version)
 }
 
 static inline struct caller *
-caller_new(enum tk_role role)
+caller_new_sized(enum tk_role role, size_t arena_bytes)
 {
 	struct caller *caller = calloc(1, sizeof(*caller));
 
 	CU_ASSERT_FATAL(caller != NULL);
 	caller->peer = calloc(1, sizeof(*caller->peer));
-	caller->arena = calloc(1, ARENA_BYTES);
+	caller->arena = calloc(1, arena_bytes);
 	CU_ASSERT_FATAL(caller->peer != NULL && caller->arena != NULL);
 	*caller->peer = (struct tk_peer){ .pid = next_pid++,
 		.role = role,
 		.arena = caller->arena,
-		.arena_size = ARENA_BYTES,
+		.arena_size = arena_bytes,
 		.references = 1 };
 	caller_connect(caller);
 	hello(caller, TK_FRAMES_VERSION);
 	return caller;
+}
+
+static inline struct caller *
+caller_new(enum tk_role role)
+{
+	return caller_new_sized(role, ARENA_BYTES);
 }
 
 /* The writer must have let go of the peer by then. */

@@ -5,3 +5,8 @@ tests_unit_test_writer_SOURCES = tests/unit/test_writer.c tests/unit/test_writer
 	tests/unit/test_batch_make.h
 tests_unit_test_writer_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_LDADD = $(WRITER_TEST_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer_apply
+tests_unit_test_writer_apply_SOURCES = tests/unit/test_writer_apply.c tests/unit/test_writer.h
+tests_unit_test_writer_apply_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_apply_LDADD = $(WRITER_TEST_LDADD)
