@@ -163,9 +163,9 @@ introduce(struct tk_slot *slot)
 	TAILQ_FOREACH (other, &slot->master->slots, link) {
 		if (other == slot || !tk_slot_alive(other))
 			continue;
-		if (serves(other) && slot->role != TK_ROLE_WRITER)
+		if (serves(other))
 			announce(other, slot);
-		if (serves(slot) && other->role != TK_ROLE_WRITER)
+		if (serves(slot))
 			announce(slot, other);
 	}
 	tk_slot_tell_type(slot, TK_CONTROL_GO);
