@@ -43,7 +43,8 @@ need() {
 # install_failed REGISTRY LOG: a skip only when nothing answers there, otherwise a failure.
 install_failed() {
 	cat "$2"
-	if grep -Eq 'ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|Unknown host|Temporary failure in name|Connection refused|[Cc]onnect(ion)? timed out|Network is unreachable|No route to host' "$2"; then
+	echo
+	if grep -Eq 'ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|Unknown host|Name or service not known|Temporary failure in name|Connection refused|[Cc]onnect(ion)? timed out|Network is unreachable|No route to host' "$2"; then
 		skip "registry unreachable: $1"
 	fi
 	fail "could not install from $1"
@@ -151,7 +152,8 @@ maven_jars() {
 		echo '<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>'
 		echo '</dependencies></project>'
 	} >"$tmp/maven/pom.xml"
-	mvn -B -ntp -q -f "$tmp/maven/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+	mvn -B -ntp -q -U -Dstyle.color=never -f "$tmp/maven/pom.xml" \
+		org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies -DincludeScope=runtime \
 		-DoutputDirectory="$tmp/maven/jars" >"$tmp/maven/log" 2>&1 ||
 		install_failed "Maven Central" "$tmp/maven/log"
 	mkdir -p "$work/java"
