@@ -20,7 +20,7 @@
 #include "log/batch.h"
 #include "meta/meta.h"
 #include "os/file.h"
-#include "test_batch_make.h"
+#include "test_writer_batch.h"
 #include "unit.h"
 #include "wire/error_codes.h"
 #include "writer/writer_private.h"
@@ -332,44 +332,12 @@ expect(struct caller *caller, enum tk_frame_type type, uint64_t id)
 
 /* ---- appends ---- */
 
-/* Writes a batch of count records into the arena; its length.  producer -1: not idempotent. */
 static inline uint32_t
 put_batch(struct caller *caller, size_t at, int count, int64_t value_len, int64_t producer,
     int32_t sequence)
 {
-	struct tk_batch_header header = { .leader_epoch = -1,
-		.magic = 2,
-		.last_offset_delta = count - 1,
-		.base_timestamp = 1700000000000,
-		.max_timestamp = 1700000000000,
-		.producer_id = producer,
-		.producer_epoch = producer < 0 ? -1 : 0,
-		.base_sequence = producer < 0 ? -1 : sequence,
-		.records_count = count };
-	struct make records = { 0 };
-	uint8_t *batch;
-	size_t len;
-
-	for (int i = 0; i < count; i++)
-		make_record(&records, 0, i, -1, value_len, 0);
-	batch = make_batch(&header, &records);
-	len = TK_BATCH_HEADER_BYTES + records.len;
-	make_seal(batch, len);
-	CU_ASSERT_FATAL(at + len <= ARENA_BYTES);
-	memcpy(caller->arena + at, batch, len);
-	free(batch);
-	make_free(&records);
-	return (uint32_t)len;
-}
-
-static inline struct tk_frame_append
-append_frame(uint32_t slot, uint64_t incarnation, size_t at, uint32_t len)
-{
-	return (struct tk_frame_append){ .incarnation = incarnation,
-		.arena_offset = at,
-		.len = len,
-		.slot = slot,
-		.leader_epoch = -1 };
+	return writer_batch(
+	    caller->arena + at, ARENA_BYTES - at, count, value_len, producer, sequence);
 }
 
 static inline void

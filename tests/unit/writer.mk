@@ -2,7 +2,7 @@ WRITER_TEST_LDADD = libtkwriter.a $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test_writer
 tests_unit_test_writer_SOURCES = tests/unit/test_writer.c tests/unit/test_writer.h \
-	tests/unit/test_batch_make.h
+	tests/unit/test_batch_make.h tests/unit/test_writer_batch.h
 tests_unit_test_writer_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_LDADD = $(WRITER_TEST_LDADD)
 
@@ -10,3 +10,14 @@ UNIT_TESTS += tests/unit/test_writer_apply
 tests_unit_test_writer_apply_SOURCES = tests/unit/test_writer_apply.c tests/unit/test_writer.h
 tests_unit_test_writer_apply_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_apply_LDADD = $(WRITER_TEST_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer_process
+tests_unit_test_writer_process_SOURCES = tests/unit/test_writer_process.c \
+	tests/unit/test_writer_batch.h
+tests_unit_test_writer_process_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_process_LDADD = $(WRITER_TEST_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer_stress
+tests_unit_test_writer_stress_SOURCES = tests/unit/test_writer_stress.c tests/unit/test_writer.h
+tests_unit_test_writer_stress_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_stress_LDADD = $(WRITER_TEST_LDADD)
