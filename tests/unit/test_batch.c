@@ -765,6 +765,21 @@ test_record_walk(void)
 	make_free(&make);
 }
 
+/* A length that is shorter than the head is found with the head, not after it. */
+static void
+test_record_walk_short_length(void)
+{
+	struct tk_inflate *stream;
+	struct tk_record_walk walk;
+	struct tk_record_head head;
+
+	CU_ASSERT_EQUAL_FATAL(
+	    tk_inflate_new_memory(TK_CODEC_NONE, "\2\0\0\0\1\1\0", 7, 100, &stream), 0);
+	tk_record_walk_init(&walk, stream);
+	CU_ASSERT_EQUAL(tk_record_walk_next(&walk, &head), -EBADMSG);
+	tk_inflate_free(&stream);
+}
+
 /* Any byte changed: no crash, and the checksum says so where nothing else does. */
 static void
 test_validate_flips(void)
@@ -793,7 +808,8 @@ test_validate_flips(void)
 
 TK_UNIT_MAIN("batch", { "header", test_header }, { "header check", test_header_check },
     { "varints", test_varints }, { "record fields", test_record_fields },
-    { "record walk", test_record_walk }, { "validate", test_validate },
+    { "record walk", test_record_walk },
+    { "record walk: short length", test_record_walk_short_length }, { "validate", test_validate },
     { "validate: largest timestamp", test_validate_max_timestamp },
     { "validate: timestamps at the edge", test_validate_bounds_at_the_edge },
     { "validate: every prefix", test_validate_prefixes },

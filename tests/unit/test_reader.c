@@ -281,31 +281,58 @@ observe_bytes(int fd, int64_t offset, size_t len)
 	observed_preads++;
 }
 
-/* A random read of small batches reads a few blocks, not the segment. */
+/* Appends bytes to the offset index of the active segment. */
+static void
+index_append(const struct model *model, const void *bytes, size_t len)
+{
+	char path[160];
+	int fd;
+
+	model_path(model, model->segments[model->segments_count - 1].base_offset, ".index", path);
+	fd = open(path, O_WRONLY | O_APPEND);
+	tk_assert(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
+	(void)close(fd);
+}
+
+/*
+ * A random read of small batches reads a few blocks, not the segment: also where offsets are dense
+ * first and thin later, and where the index is as long as Kafka makes that of an active segment.
+ */
 static void
 test_random_read_cost(void)
 {
-	struct model_shape shape = { .records = 1, .value_len = 100, .timestamp = 1 };
-	struct model model;
-	struct tk_reader *reader;
-	struct tk_position end;
-	uint64_t random = 5;
+	for (int kind = 0; kind < 3; kind++) {
+		struct model_shape shape = { .records = 1, .value_len = 100, .timestamp = 1 };
+		struct model model;
+		struct tk_reader *reader;
+		struct tk_position end;
+		uint64_t random = 5;
 
-	model_init(&model);
-	for (int i = 0; i < 100000; i++)
-		model_append(&model, &shape);
-	model_flush(&model);
-	reader = model_reader(&model, 8);
-	reader->observe = observe_bytes;
-	observed_preads = observed_bytes = 0;
-	end = model_position(&model, model.batches_count);
-	for (int i = 0; i < 1000; i++)
-		read_check(
-		    reader, &model, make_random(&random) % model.next_offset, 1 << 20, true, &end);
-	CU_ASSERT(observed_preads < 1000 * 8);
-	CU_ASSERT(observed_bytes < 1000 * 32768);
-	tk_reader_free(&reader);
-	model_free(&model);
+		model_init(&model);
+		for (int i = 0; i < 60000; i++) {
+			shape.records = kind == 1 && i < 20000 ? 20 : 1;
+			shape.value_len = kind == 1 && i < 20000 ? 0 : 100;
+			model_append(&model, &shape);
+		}
+		model_flush(&model);
+		if (kind == 2) {
+			uint8_t *zeros = calloc(1, 10 << 20);
+
+			index_append(&model, zeros, 10 << 20);
+			free(zeros);
+		}
+		reader = model_reader(&model, 8);
+		reader->observe = observe_bytes;
+		observed_preads = observed_bytes = 0;
+		end = model_position(&model, model.batches_count);
+		for (int i = 0; i < 1000; i++)
+			read_check(reader, &model, make_random(&random) % model.next_offset,
+			    1 << 20, true, &end);
+		CU_ASSERT(observed_preads < 1000 * 12);
+		CU_ASSERT(observed_bytes < 1000 * 40960);
+		tk_reader_free(&reader);
+		model_free(&model);
+	}
 }
 
 static void
@@ -564,23 +591,94 @@ test_descriptors(void)
 		results[i].range.unref(results[i].range.owner);
 	}
 	CU_ASSERT(fds_open() <= before + 2 * 4);
-	/* one that is held stays when there is another to push out */
 	tk_reader_free(&reader);
 	CU_ASSERT_EQUAL(fds_open(), before);
 	model_free(&model);
 }
 
-/* Appends bytes to the offset index of the active segment. */
+/* One that is held stays when there is another to push out: that frees a descriptor. */
 static void
-index_append(const struct model *model, const void *bytes, size_t len)
+test_held_segments_stay(void)
 {
-	char path[160];
-	int fd;
+	struct tk_part_key key = model_key();
+	struct tk_part_state state;
+	struct tk_read_result held;
+	struct tk_reader *reader;
+	struct model model;
 
-	model_path(model, model->segments[model->segments_count - 1].base_offset, ".index", path);
-	fd = open(path, O_WRONLY | O_APPEND);
-	tk_assert(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
-	(void)close(fd);
+	model_init(&model);
+	for (int i = 0; i < 6; i++) {
+		struct model_shape shape = { .records = 1, .timestamp = i };
+
+		if (i > 0)
+			model_roll(&model);
+		model_append(&model, &shape);
+	}
+	model_flush(&model);
+	reader = model_reader(&model, 2);
+	state = model_state(&model);
+	CU_ASSERT_EQUAL_FATAL(
+	    tk_reader_read(reader, &key, &state, 0, 1000, true, &state.log_end, &held), 0);
+	for (int64_t offset = 1; offset < 6; offset++)
+		CU_ASSERT_EQUAL(read_at(reader, &key, &state, offset), 0);
+	CU_ASSERT_EQUAL(tk_reader_stats(reader)->opens, 6);
+	CU_ASSERT_EQUAL(read_at(reader, &key, &state, 0), 0);
+	CU_ASSERT_EQUAL(tk_reader_stats(reader)->opens, 6);
+	held.range.unref(held.range.owner);
+	tk_reader_free(&reader);
+	model_free(&model);
+}
+
+/* What is remembered of a segment is not believed of the one that replaced it. */
+static void
+test_compacted_in_place(void)
+{
+	struct model_shape shape = { .records = 1, .value_len = 100, .timestamp = 1 };
+	struct tk_part_key key = model_key();
+	struct tk_part_state state;
+	struct tk_read_result result;
+	struct tk_reader *reader;
+	struct model model;
+	uint32_t size;
+
+	model_init(&model);
+	for (int i = 0; i < 10; i++)
+		model_append(&model, &shape);
+	size = model.batches[0].size;
+	model_roll(&model);
+	model_append(&model, &shape);
+	model_flush(&model);
+	reader = model_reader(&model, 4);
+	state = model_state(&model);
+	CU_ASSERT_EQUAL_FATAL(
+	    tk_reader_read(reader, &key, &state, 2, 1, true, &state.log_end, &result), 0);
+	CU_ASSERT_EQUAL(result.next_offset, 3);
+	result.range.unref(result.range.owner);
+	(void)replace_file(&model, 0, ".log");
+	{
+		struct make kept = { 0 };
+		char path[160];
+		uint8_t bytes[2000];
+		int fd;
+
+		model_path(&model, 0, ".log", path);
+		fd = open(path, O_RDONLY);
+		tk_assert(pread(fd, bytes, 9 * size, size) == (ssize_t)(9 * size));
+		(void)close(fd);
+		make_put(&kept, bytes, 9 * size);
+		model.segments[0].log_inode = model_write(&model, 0, ".log", &kept);
+		model.segments[0].size_bytes = 9 * size;
+		make_free(&kept);
+	}
+	CU_ASSERT_EQUAL(model_tell(&model, reader, MODEL_GENERATION + 1), 0);
+	CU_ASSERT_EQUAL_FATAL(
+	    tk_reader_read(reader, &key, &state, 3, 1, true, &state.log_end, &result), 0);
+	CU_ASSERT_EQUAL(result.first.base_offset, 3);
+	CU_ASSERT_EQUAL(result.range.offset, 2 * size);
+	result.range.unref(result.range.owner);
+	CU_ASSERT_EQUAL(read_at(reader, &key, &state, 0), 0);
+	tk_reader_free(&reader);
+	model_free(&model);
 }
 
 /* Entries behind the published end, and Kafka's zeros, are not there. */
@@ -631,11 +729,15 @@ test_index_damaged(void)
 		model_init(&model);
 		model_fill(&model, 3, 200, 3000);
 		end = model_position(&model, model.batches_count);
-		for (int i = 0; i < 400; i++) {
+		for (size_t i = 1; i < 400; i++) {
 			uint8_t entry[8];
 
 			tk_be32_put(entry, make_random(&random) % (seed < 4 ? 400u : ~0u));
 			tk_be32_put(entry + 4, make_random(&random) % (seed < 4 ? 20000u : ~0u));
+			if (seed >= 6 && i < 40) { /* real places, of later batches */
+				tk_be32_put(entry, (uint32_t)i);
+				tk_be32_put(entry + 4, (uint32_t)model.batches[i + 5].position);
+			}
 			make_put(&garbage, entry, 8);
 		}
 		for (size_t i = 0; i < model.segments_count; i++) {
@@ -726,13 +828,15 @@ test_log_damaged(void)
 	batch = &model.batches[20];
 	model_path(&model, model.segments[batch->segment].base_offset, ".log", path);
 	fd = open(path, O_RDWR);
-	for (int field = 0; field < 4; field++) {
-		static const int at[] = { 8, 16, 23, 57 };
+	for (int field = 0; field < 6; field++) {
+		static const int at[] = { 8, 16, 23, 57, 8, 4 };
+		static const char with[] = "\xff\xff\xff\xff\0\xff\xff\xff\0\0\0\0";
 		uint8_t was[4];
 
 		reader = model_reader(&model, 4);
 		tk_assert(pread(fd, was, 4, batch->position + at[field]) == 4);
-		tk_assert(pwrite(fd, "\xff\xff\xff\xff", 4, batch->position + at[field]) == 4);
+		tk_assert(pwrite(fd, with + (field < 4 ? 0 : field * 4 - 12), 4,
+			      batch->position + at[field]) == 4);
 		CU_ASSERT_EQUAL(read_at(reader, &key, &state, batch->base), -EBADMSG);
 		CU_ASSERT_EQUAL(read_at(reader, &key, &state, batch->base - 1), 0);
 		tk_assert(pwrite(fd, was, 4, batch->position + at[field]) == 4);
@@ -752,5 +856,7 @@ TK_UNIT_MAIN("reader", { "every offset", test_every_offset }, { "limits", test_l
     { "random reads", test_random_read_cost }, { "out of range", test_out_of_range },
     { "lists", test_lists }, { "stale inodes", test_stale_inodes },
     { "a range outlives", test_range_outlives }, { "descriptors", test_descriptors },
+    { "held segments stay", test_held_segments_stay },
+    { "compacted in place", test_compacted_in_place },
     { "index beyond the end", test_index_beyond_the_end }, { "index damaged", test_index_damaged },
     { "growing", test_growing }, { "log damaged", test_log_damaged })
