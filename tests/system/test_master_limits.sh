@@ -50,5 +50,25 @@ refused "could not listen on 192.0.2.1:$port: Cannot assign requested address" \
 
 # Nothing of it is left.
 start
+
+# The master's own table gets full while it runs: it says so, tries again, and does not spin.
+cpu_ticks() {
+	awk '{ print $14 + $15 }' "/proc/$master/stat"
+}
+is_there() {
+	test -n "$(children "$1")"
+}
+if command -v prlimit >/dev/null 2>&1; then
+	prlimit --pid $master --nofile=4:"$(ulimit -Hn)" || fail "prlimit"
+	kill -KILL "$(children 'worker process 0')"
+	timeout 1 "$takhinctl" -p "$dir" status >/dev/null 2>&1 && fail "status without descriptors"
+	before=$(cpu_ticks)
+	within 5 logged 'could not start worker process 0: Too many open files' || fail "not told"
+	sleep 2
+	test $(($(cpu_ticks) - before)) -lt 50 || fail "the master spins"
+	prlimit --pid $master --nofile=1024:"$(ulimit -Hn)"
+	within 5 is_there 'worker process 0' || fail "worker 0 is not back"
+	within 5 "$takhinctl" -p "$dir" status >/dev/null 2>&1 || fail "status"
+fi
 stop TERM
 test $status -eq 0 || fail "exit status $status"
