@@ -1,7 +1,7 @@
 # rows of the log tests: UNIT_TESTS += tests/unit/test_x; tests_unit_test_x_SOURCES = ..., _CFLAGS = $(UNIT_CFLAGS), _LDADD = $(UNIT_LDADD)
 
 UNIT_TESTS += tests/unit/test_batch tests/unit/test_codec tests/unit/test_reader \
-	tests/unit/test_time_search
+	tests/unit/test_time_search tests/unit/test_log_read
 EXTRA_DIST += tests/unit/test_batch_make.h tests/unit/test_log_make.h tests/fuzz/fuzz_batches.c
 tests_unit_test_batch_SOURCES = tests/unit/test_batch.c
 tests_unit_test_batch_CFLAGS = $(UNIT_CFLAGS)
@@ -15,6 +15,9 @@ tests_unit_test_reader_LDADD = $(UNIT_LDADD)
 tests_unit_test_time_search_SOURCES = tests/unit/test_time_search.c
 tests_unit_test_time_search_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_time_search_LDADD = $(UNIT_LDADD)
+tests_unit_test_log_read_SOURCES = tests/unit/test_log_read.c
+tests_unit_test_log_read_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_log_read_LDADD = $(UNIT_LDADD)
 
 # the writer's side
 UNIT_TESTS += tests/unit/test_zone \
