@@ -39,10 +39,11 @@ static size_t
 count_by_size(const struct tk_retention *retention, const struct tk_retention_segment *segments,
     size_t count, size_t gone)
 {
-	int64_t over = -retention->retention_bytes;
+	int64_t over;
 
 	if (retention->retention_bytes < 0)
 		return gone;
+	over = -retention->retention_bytes;
 	for (size_t i = gone; i < count; i++)
 		over += segments[i].size_bytes;
 	while (gone < count && over - segments[gone].size_bytes >= 0)

@@ -82,6 +82,8 @@ part_retain(struct tk_writer *writer, struct tk_writer_part *part, int64_t log_s
 		rc = tk_log_advance_start(part->log, log_start);
 	if (rc == 0)
 		tk_count(TK_COUNT_segments_deleted, dropped);
+	if (dropped > 0)
+		tk_upkeep_soon(writer);
 	tk_part_published(writer, part);
 	return rc;
 }

@@ -160,6 +160,7 @@ tk_part_delete(struct tk_writer *writer, struct tk_writer_part *part)
 		return rc;
 	}
 	part_free(writer, part);
+	tk_upkeep_soon(writer);
 	return 0;
 }
 

@@ -1,7 +1,6 @@
 /*
  * What is due by the clock: deleted files go, checkpoints are written.  Writer process, one thread.
- * The log says when it wants to be called again; where there is nothing to wait for, a minute's
- * call finds what has come up since.
+ * The log says when it wants to be called again; whoever deletes something has it asked anew.
  */
 #include "writer/writer_private.h"
 
@@ -16,4 +15,11 @@ tk_upkeep_run(struct tk_timer *timer)
 	if (wait_ms < 0 || wait_ms > UPKEEP_MS)
 		wait_ms = UPKEEP_MS;
 	(void)tk_timer_start(writer->loop, &writer->upkeep, TK_MAX(wait_ms, 1));
+}
+
+void
+tk_upkeep_soon(struct tk_writer *writer)
+{
+	if (tk_timer_running(&writer->upkeep))
+		(void)tk_timer_start(writer->loop, &writer->upkeep, 1);
 }

@@ -295,4 +295,7 @@ void tk_journal_wait_free(struct tk_writer *writer);
 
 void tk_upkeep_run(struct tk_timer *timer);
 
+/* Something was deleted, whose files are to go in a while. */
+void tk_upkeep_soon(struct tk_writer *writer);
+
 #endif

@@ -21,3 +21,8 @@ UNIT_TESTS += tests/unit/test_writer_stress
 tests_unit_test_writer_stress_SOURCES = tests/unit/test_writer_stress.c tests/unit/test_writer.h
 tests_unit_test_writer_stress_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_stress_LDADD = $(WRITER_TEST_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer_retention
+tests_unit_test_writer_retention_SOURCES = tests/unit/test_writer_retention.c
+tests_unit_test_writer_retention_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_retention_LDADD = libtkcleaner.a $(UNIT_LDADD)
