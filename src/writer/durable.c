@@ -23,6 +23,8 @@
 #include "wire/error_codes.h"
 #include "writer/syncer.h"
 
+#define PASSES_MAX 8u /* of the helper over one partition before its durable end moves */
+
 struct tk_durable {
 	struct tk_writer *writer;
 	struct tk_syncer *journal, *closed;
@@ -68,7 +70,10 @@ part_sync_done(struct tk_sync_job *job)
 		if (rc < 0 && !part->sync_failed)
 			tk_err("could not sync partition \"%s\": %s: no more appends to it",
 			    tk_log_name(part->log), strerror(-rc));
-		part->sync_failed |= rc < 0;
+		if (rc < 0)
+			part->sync_failed = writer->sync_failed = true;
+		if (rc == 0)
+			part->names_synced = job->segments[0];
 		waiting_answer(&part->sync_underway, part->sync_failed ? -EIO : 0);
 		part_sync_start(writer, part);
 	}
@@ -84,7 +89,7 @@ part_sync_start(struct tk_writer *writer, struct tk_writer_part *part)
 	if (part->sync != NULL || STAILQ_EMPTY(&part->sync_waiting))
 		return;
 	if (tk_log_has_unsynced(part->log) && tk_log_sync_closed(part->log) < 0)
-		part->sync_failed = true;
+		part->sync_failed = writer->sync_failed = true;
 	sync = part->sync_failed ? NULL : calloc(1, sizeof(*sync));
 	if (sync == NULL) {
 		waiting_answer(&part->sync_waiting, -EIO);
@@ -97,6 +102,7 @@ part_sync_start(struct tk_writer *writer, struct tk_writer_part *part)
 	(void)snprintf(
 	    sync->job.directory, sizeof(sync->job.directory), "%s", tk_log_name(part->log));
 	sync->job.segments[sync->job.segment_count++] = part->state.log_end.segment;
+	sync->job.with_names = part->names_synced != part->state.log_end.segment;
 	part->sync = sync;
 	tk_syncer_add(writer->durable->journal, &sync->job);
 }
@@ -158,6 +164,25 @@ tk_durable_drop_caller(struct tk_caller *caller)
 
 static void closed_next(struct tk_durable *durable);
 
+/* Asking again would be believed, so it is not: the durable end stays where it is. */
+static void
+closed_failed(struct tk_writer *writer, struct tk_writer_part *part, int rc)
+{
+	tk_err("could not sync closed segments of partition \"%s\": %s", tk_log_name(part->log),
+	    strerror(-rc));
+	part->sync_failed = writer->sync_failed = true;
+}
+
+/* Segments that were closed meanwhile get their turn first, unless that goes on for ever. */
+static bool
+closed_again(struct tk_writer_part *part)
+{
+	if (part->state.log_end.segment <= part->closed_synced || part->closed_passes == PASSES_MAX)
+		return false;
+	part->closed_passes++;
+	return true;
+}
+
 static void
 closed_done(struct tk_sync_job *job)
 {
@@ -167,13 +192,14 @@ closed_done(struct tk_sync_job *job)
 
 	durable->closed_busy = false;
 	durable->closed_part = NULL;
-	if (part != NULL && rc == 0 && job->segment_count == TK_COUNT_OF(job->segments)) {
-		tk_durable_closed(durable->writer, part); /* there may be more of them */
+	if (part != NULL && rc == 0 && closed_again(part)) {
+		tk_durable_closed(durable->writer, part);
 	} else if (part != NULL) {
-		rc = tk_log_sync_closed(part->log);
+		part->closed_passes = 0;
+		if (rc == 0)
+			rc = tk_log_sync_closed(part->log);
 		if (rc < 0)
-			tk_err("could not sync closed segments of partition \"%s\": %s",
-			    tk_log_name(part->log), strerror(-rc));
+			closed_failed(durable->writer, part, rc);
 		tk_part_published(durable->writer, part);
 	}
 	closed_next(durable);
@@ -210,6 +236,7 @@ closed_next(struct tk_durable *durable)
 	TAILQ_REMOVE(&durable->unsynced, part, unsynced_link);
 	part->is_unsynced = false;
 	job->done = closed_done;
+	job->with_indexes = job->with_names = true;
 	job->owner = durable;
 	(void)snprintf(job->directory, sizeof(job->directory), "%s", tk_log_name(part->log));
 	closed_list(part, job);
@@ -223,7 +250,8 @@ tk_durable_closed(struct tk_writer *writer, struct tk_writer_part *part)
 {
 	struct tk_durable *durable = writer->durable;
 
-	if (durable == NULL || part->is_unsynced || !tk_log_has_unsynced(part->log))
+	if (durable == NULL || part->is_unsynced || part->sync_failed ||
+	    !tk_log_has_unsynced(part->log))
 		return;
 	part->is_unsynced = true;
 	TAILQ_INSERT_TAIL(&durable->unsynced, part, unsynced_link);

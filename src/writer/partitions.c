@@ -63,6 +63,7 @@ tk_part_adopt(struct tk_writer *writer, struct tk_log **log, uint64_t incarnatio
 	part->slot = slot;
 	part->incarnation = incarnation;
 	part->internal = internal;
+	part->names_synced = -1;
 	TAILQ_INIT(&part->lanes);
 	LIST_INIT(&part->watches);
 	STAILQ_INIT(&part->sync_waiting);
@@ -109,23 +110,36 @@ part_tell_status(const struct tk_writer_part *part, uint32_t status)
 		tk_info("partition \"%s\" is %s", tk_log_name(part->log), text);
 }
 
+/* After a roll, and at the first append: before that the log does not know its segments. */
+static void
+part_look_at_closed(struct tk_writer *writer, struct tk_writer_part *part, bool rolled)
+{
+	if (!rolled && part->closed_known)
+		return;
+	part->closed_known = part->appended;
+	tk_durable_closed(writer, part);
+}
+
 void
 tk_part_noticed(struct tk_writer *writer, struct tk_writer_part *part)
 {
 	struct tk_part_state state;
+	bool first = part->seq == 0, rolled;
 	uint64_t seq;
 
 	if (!tk_zone_read(writer->zone, part->slot, &state, &seq) || seq == part->seq)
 		return;
 	if (shape_differs(&state, &part->state))
 		part->shape_seq = seq;
-	if (part->seq != 0 && state.log_end.segment != part->state.log_end.segment)
+	rolled = !first && state.log_end.segment != part->state.log_end.segment;
+	if (rolled)
 		tk_count(TK_COUNT_segments_rolled, 1);
-	if (part->seq != 0 && state.status != part->state.status)
+	if (!first && state.status != part->state.status)
 		part_tell_status(part, state.status);
+	part->appended |= !first && state.log_end.offset != part->state.log_end.offset;
 	part->state = state;
 	part->seq = seq;
-	tk_durable_closed(writer, part);
+	part_look_at_closed(writer, part, rolled);
 }
 
 void

@@ -29,12 +29,12 @@ struct tk_syncer {
 };
 
 static int
-job_sync_segment(int dir_fd, const struct tk_sync_job *job, int64_t segment)
+job_sync_file(int dir_fd, const struct tk_sync_job *job, int64_t segment, const char *suffix)
 {
-	char path[sizeof(job->directory) + 32];
+	char path[sizeof(job->directory) + 40];
 	int fd, rc;
 
-	(void)snprintf(path, sizeof(path), "%s/%020" PRId64 ".log", job->directory, segment);
+	(void)snprintf(path, sizeof(path), "%s/%020" PRId64 "%s", job->directory, segment, suffix);
 	rc = tk_file_open(dir_fd, path, O_RDONLY, 0, &fd);
 	if (rc < 0)
 		return rc == -ENOENT ? 0 : rc;
@@ -43,12 +43,34 @@ job_sync_segment(int dir_fd, const struct tk_sync_job *job, int64_t segment)
 	return rc;
 }
 
+static int
+job_sync_segment(int dir_fd, const struct tk_sync_job *job, int64_t segment)
+{
+	static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".snapshot" };
+	size_t count = job->with_indexes ? TK_COUNT_OF(suffixes) : 1;
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = job_sync_file(dir_fd, job, segment, suffixes[i]);
+	return rc;
+}
+
+static int
+job_sync_names(int dir_fd, const struct tk_sync_job *job)
+{
+	int rc = tk_file_sync_dir(dir_fd, job->directory);
+
+	return rc < 0 ? rc : tk_file_sync_dir(dir_fd, ".");
+}
+
 static void
 job_run(int dir_fd, struct tk_sync_job *job)
 {
 	job->rc = 0;
 	for (size_t i = 0; i < job->segment_count && job->rc == 0; i++)
 		job->rc = job_sync_segment(dir_fd, job, job->segments[i]);
+	if (job->rc == 0 && job->with_names)
+		job->rc = job_sync_names(dir_fd, job);
 }
 
 static void *

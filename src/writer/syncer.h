@@ -16,9 +16,11 @@ struct tk_syncer;
 struct tk_sync_job {
 	STAILQ_ENTRY(tk_sync_job) link;
 	char directory[280];  /* of the partition, below the syncer's dir_fd */
-	int64_t segments[16]; /* base offsets of the .log files to sync */
+	int64_t segments[16]; /* base offsets of the segments to sync */
 	size_t segment_count;
-	int rc; /* 0, or -errno; a file that is gone is no error */
+	bool with_indexes; /* their other files as well */
+	bool with_names;   /* the directories as well */
+	int rc;            /* 0, or -errno; a file that is gone is no error */
 	void (*done)(struct tk_sync_job *job);
 	void *owner;
 };

@@ -15,9 +15,11 @@
  */
 #include "writer/writer.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -57,15 +59,17 @@ writer_again(struct tk_post *post)
 	(void)post;
 }
 
+/* After a failed sync the directory is left as a kill would leave it: it must not look clean. */
 static void
 writer_finish(struct tk_post *post)
 {
 	struct tk_writer *writer = TK_CONTAINER_OF(post, struct tk_writer, finish);
-	struct tk_log_problem problem = { .text = "" };
-	int rc;
+	struct tk_log_problem problem = { .text = "a sync has failed before" };
+	int rc = writer->sync_failed ? -EIO : 0;
 
 	tk_durable_free(writer);
-	rc = tk_logdir_clean_stop(writer->dir, &problem);
+	if (rc == 0)
+		rc = tk_logdir_clean_stop(writer->dir, &problem);
 	if (rc < 0)
 		tk_err(
 		    "could not stop \"%s\" cleanly: %s", tk_logdir_path(writer->dir), problem.text);
@@ -225,9 +229,20 @@ tk_writer_open(struct tk_writer *writer)
 	return rc;
 }
 
+/*
+ * While it recovers it may not hear of the master's death for long, and another master could not
+ * begin: until it is ready it dies with the master.  Nothing is lost by that at any moment.
+ */
+static void
+writer_die_with_master(bool on)
+{
+	(void)prctl(PR_SET_PDEATHSIG, on ? SIGKILL : 0);
+}
+
 static void
 writer_ready(struct tk_writer *writer)
 {
+	writer_die_with_master(false);
 	tk_parts_clear_strays(writer);
 	writer->ready = true;
 	tk_upkeep_run(&writer->upkeep);
@@ -290,6 +305,7 @@ writer_begin(struct tk_post *post)
 	struct tk_writer *writer = &TK_CONTAINER_OF(post, struct writer_process, start)->writer;
 	int rc;
 
+	writer_die_with_master(true);
 	if (writer->proc->index == TK_META_DIRECTORY) {
 		writer_start(writer);
 		return;

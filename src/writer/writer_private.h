@@ -99,6 +99,10 @@ struct tk_writer_part {
 	struct tk_part_sync *sync; /* the one under way */
 	bool sync_failed;          /* nothing can be promised to be on the disk until a restart */
 	bool is_unsynced;          /* in the list of those with closed segments to sync */
+	unsigned closed_passes;
+	bool appended;
+	bool closed_known;    /* what this process found closed was looked at */
+	int64_t names_synced; /* the active segment whose name is on the disk; -1: none */
 	TAILQ_ENTRY(tk_writer_part) unsynced_link;
 	int64_t closed_synced; /* closed segments below it were synced by the helper */
 };
@@ -130,8 +134,9 @@ struct tk_writer {
 	struct tk_zone *journal_zone; /* of directory 0, if that is another */
 	struct tk_timer upkeep;
 	struct tk_post finish;
-	bool ready;    /* every partition was opened, or has failed to */
-	bool stopping; /* no more is taken */
+	bool ready;       /* every partition was opened, or has failed to */
+	bool stopping;    /* no more is taken */
+	bool sync_failed; /* somewhere: this is no clean directory */
 };
 
 /* ---- writer.c ---- */

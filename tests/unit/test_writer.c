@@ -773,19 +773,29 @@ test_delete_waiting(void)
 
 /* ---- lists ---- */
 
+/* Ten records each; how many failed. */
+static int
+many_appends(struct caller *worker, int batches)
+{
+	struct tk_frame_append frame =
+	    append_frame(SLOT, INC, 0, put_batch(worker, 0, 10, 80, -1, 0));
+	int failed = 0;
+
+	for (int i = 0; i < batches; i++) {
+		send_append(worker, 1000, &frame);
+		failed += appended(worker, 1000, NULL) != 0;
+	}
+	return failed;
+}
+
 static struct tk_writer_part *
 many_segments(struct caller *worker, int batches)
 {
 	struct tk_log_config config = tk_log_config_default();
-	struct tk_frame_append frame;
 
 	config.segment_bytes = 1000;
 	(void)part_make("t", SLOT, INC, &config);
-	frame = append_frame(SLOT, INC, 0, put_batch(worker, 0, 10, 80, -1, 0));
-	for (int i = 0; i < batches; i++) {
-		send_append(worker, 1000, &frame);
-		CU_ASSERT(appended(worker, 1000, NULL) == 0);
-	}
+	CU_ASSERT(many_appends(worker, batches) == 0);
 	return tk_part_find(&writer, SLOT);
 }
 
@@ -882,6 +892,35 @@ test_closed_synced(void)
 		turns(1);
 	CU_ASSERT(part->state.durable_end == part->state.log_end.segment);
 	CU_ASSERT(part->state.durable_end == 390);
+	caller_free(worker);
+	env_free();
+}
+
+/* A closed segment that could not be synced: nothing says that it was, a clean stop least of all.
+ */
+static void
+test_closed_failed(void)
+{
+	struct caller *worker;
+	struct tk_writer_part *part;
+	int64_t until_ms = tk_clock_mono_ms() + 5000;
+
+	env_new();
+	worker = caller_new(TK_ROLE_WORKER);
+	tk_file_fault = fail_journal_sync;
+	part = many_segments(worker, 6);
+	while (!part->sync_failed && tk_clock_mono_ms() < until_ms)
+		turns(1);
+	tk_file_fault = NULL;
+	CU_ASSERT(part->sync_failed && part->state.durable_end == 0);
+	CU_ASSERT(many_appends(worker, 6) == 0); /* more rolls, no more syncs */
+	turns(20);
+	CU_ASSERT(part->state.durable_end == 0);
+	writer.stopping = true;
+	proc.exit_code = 99;
+	for (int i = 0; i < 50 && proc.exit_code == 99; i++)
+		turns(1);
+	CU_ASSERT(proc.exit_code == 1);
 	caller_free(worker);
 	env_free();
 }
@@ -991,5 +1030,5 @@ TK_UNIT_MAIN("writer", { "append", test_append }, { "joined", test_append_joined
     { "watch a deletion", test_watch_deleted }, { "watch a roll", test_watch_roll },
     { "delete what waits", test_delete_waiting }, { "segments", test_segments },
     { "retain", test_retain }, { "closed segments are synced", test_closed_synced },
-    { "unread answers", test_unread_answers }, { "stop", test_stop },
-    { "not ready", test_not_ready })
+    { "or not", test_closed_failed }, { "unread answers", test_unread_answers },
+    { "stop", test_stop }, { "not ready", test_not_ready })
