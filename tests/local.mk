@@ -26,3 +26,8 @@ TESTS += tests/style.sh
 EXTRA_DIST += tests/style.sh tests/system tests/compat tests/bench/run
 AM_TESTS_ENVIRONMENT = TAKHIN_SOURCE_DIR='$(abs_top_srcdir)' TAKHIN_BUILD_DIR='$(abs_top_builddir)' \
 	CC='$(CC)'; export TAKHIN_SOURCE_DIR TAKHIN_BUILD_DIR CC;
+
+# A folder is distributed with what tests have left in it; that stays here.
+dist-hook:
+	find '$(distdir)/tests' '(' -name '*.log' -o -name '*.trs' -o -name __pycache__ ')' -prune \
+		-exec rm -rf '{}' +

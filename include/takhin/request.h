@@ -53,7 +53,6 @@ struct tk_request {
 	bool done;
 	void *ctx; /* the handler's, of the arena */
 	/* private */
-	bool started;
 	size_t accounted_bytes;
 	struct tk_post wake;
 	struct tk_timer timer;
@@ -61,10 +60,13 @@ struct tk_request {
 	LIST_HEAD(, tk_wait) waits;
 };
 
-/* Calls the handler again, from a posted call; more than once before that is once. */
+/*
+ * Calls the handler again, from a posted call; more than once before that is once.  A handler may
+ * be called without having asked for it: when the worker is to stop, or short of memory.
+ */
 void tk_request_wake(struct tk_request *req);
 
-/* Wakes it after delay_ms, with req->timer_fired set. */
+/* Wakes it after delay_ms, with req->timer_fired set; in place of the delay before. */
 void tk_request_wake_after(struct tk_request *req, int64_t delay_ms);
 
 /*

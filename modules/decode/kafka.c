@@ -19,14 +19,12 @@ kafka_peek(const struct tk_worker *worker, const uint8_t *data, size_t len, size
     int *ret_api_key)
 {
 	int32_t size;
-	size_t largest = TK_MIN((size_t)worker->settings->socket_request_max_bytes,
-	    tk_shared_arena_largest(worker->arena) - PREFIX_BYTES);
 
 	*ret_api_key = -1;
 	if (len < PREFIX_BYTES)
 		return TK_IO_AGAIN;
 	size = (int32_t)tk_be32_get(data);
-	if (size < 8 || (size_t)size > largest)
+	if (size < 8 || (size_t)size + PREFIX_BYTES > tk_worker_frame_max(worker))
 		return TK_IO_ERROR;
 	*ret_frame_bytes = (size_t)size + PREFIX_BYTES;
 	if (len < PEEK_BYTES)

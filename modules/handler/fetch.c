@@ -41,6 +41,7 @@ struct fetch {
 	unsigned ranges;
 	uint64_t bytes;
 	bool any_error, wants_segments, waited;
+	bool more; /* some partition has more than its range holds */
 	int64_t started_ms;
 };
 
@@ -152,6 +153,7 @@ part_read(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 		part->error = read_error(rc);
 		return;
 	}
+	fetch->more |= part->read.more;
 	if (part->read.range.len == 0)
 		return;
 	fetch->bytes += part->read.range.len;
@@ -187,7 +189,7 @@ fetch_look(struct tk_request *req, struct fetch *fetch)
 {
 	fetch->bytes = 0;
 	fetch->ranges = 0;
-	fetch->any_error = fetch->wants_segments = false;
+	fetch->any_error = fetch->wants_segments = fetch->more = false;
 	if (tk_meta_catch_up(req->worker->meta) < 0)
 		fetch->any_error = true;
 	for (unsigned i = 0; i < fetch->count; i++)
@@ -413,7 +415,7 @@ fetch_handle(struct tk_request *req)
 	if (fetch->wants_segments && now_ms < segments_until_ms) {
 		if (fetch_wait(req, fetch, segments_until_ms))
 			return TK_IO_AGAIN;
-	} else if (!fetch->any_error && fetch->count > 0 && now_ms < until_ms &&
+	} else if (!fetch->any_error && !fetch->more && fetch->count > 0 && now_ms < until_ms &&
 		   fetch->bytes < (uint64_t)TK_MAX(fetch->msg.min_bytes, 0) &&
 		   !req->worker->proc->stopping) {
 		if (fetch_wait(req, fetch, until_ms))

@@ -9,13 +9,13 @@
 
 #include "takhin/base.h"
 
-#define TK_BATCH_HEADER_BYTES	61u
-#define TK_BATCH_LENGTH_PREFIX	12u /* base offset and length: what length does not count */
-#define TK_BATCH_CRC_FROM	21u /* the checksum covers from here to the end */
-#define TK_BATCH_CODEC_MASK	0x07
-#define TK_BATCH_LOG_APPEND	0x08
-#define TK_BATCH_TRANSACTIONAL	0x10
-#define TK_BATCH_CONTROL	0x20
+#define TK_BATCH_HEADER_BYTES   61u
+#define TK_BATCH_LENGTH_PREFIX  12u /* base offset and length: what length does not count */
+#define TK_BATCH_CRC_FROM       21u /* the checksum covers from here to the end */
+#define TK_BATCH_CODEC_MASK     0x07
+#define TK_BATCH_LOG_APPEND     0x08
+#define TK_BATCH_TRANSACTIONAL  0x10
+#define TK_BATCH_CONTROL        0x20
 #define TK_BATCH_DELETE_HORIZON 0x40
 
 enum tk_codec { TK_CODEC_NONE, TK_CODEC_GZIP, TK_CODEC_SNAPPY, TK_CODEC_LZ4, TK_CODEC_ZSTD };
@@ -37,12 +37,12 @@ struct tk_batch_header {
 };
 
 /* Decodes the first 61 bytes; no judgement. */
-void tk_batch_header_read(const uint8_t bytes[TK_BATCH_HEADER_BYTES],
-    struct tk_batch_header *ret_header);
+void tk_batch_header_read(
+    const uint8_t bytes[TK_BATCH_HEADER_BYTES], struct tk_batch_header *ret_header);
 
 /* Encodes a header into 61 bytes. */
-void tk_batch_header_write(const struct tk_batch_header *header,
-    uint8_t bytes[TK_BATCH_HEADER_BYTES]);
+void tk_batch_header_write(
+    const struct tk_batch_header *header, uint8_t bytes[TK_BATCH_HEADER_BYTES]);
 
 /* Whole size in bytes of the batch; 64 bits, since length is a peer's. */
 static inline int64_t

@@ -70,8 +70,8 @@ void tk_log_close_files(struct tk_log *log);
 /* Cuts the files to the published end. */
 int tk_log_cut(struct tk_log *log) TK_MUST_CHECK;
 /* Feeds all headers from position to the end to the index. */
-int tk_log_feed_index(int fd, struct tk_index *index, int64_t interval_bytes,
-    int64_t from, int64_t to, int64_t *ret_next_offset) TK_MUST_CHECK;
+int tk_log_feed_index(int fd, struct tk_index *index, int64_t interval_bytes, int64_t from,
+    int64_t to, int64_t *ret_next_offset) TK_MUST_CHECK;
 
 /* log_roll.c */
 bool tk_log_roll_due(const struct tk_log *log, const struct tk_batch_header *header,

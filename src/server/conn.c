@@ -16,35 +16,12 @@
 
 #include "base/errlog.h"
 #include "os/poll.h"
-#include "server/worker.h"
+#include "server/conn_private.h"
 
 #define TURN_REQUESTS 16
 #define TURN_BYTES    ((size_t)1 << 20)
-#define READ_BYTES    ((size_t)4096)
 #define REQUEST_ARENA ((size_t)128 << 20)
-#define STALLED_MS    30000 /* a frame begun and not gone on with */
-#define SWEEP_MAX_MS  5000
-#define SWEEP_MIN_MS  50
-
-struct tk_conn {
-	TAILQ_ENTRY(tk_conn) link;
-	TAILQ_ENTRY(tk_conn) wait_link;
-	struct tk_worker *worker;
-	struct tk_event event;
-	struct tk_post work, gone;
-	struct sockaddr_storage peer;
-	unsigned listener;
-	struct tk_shared_buf *buf; /* unparsed bytes are data[at .. end) */
-	size_t at, end;
-	size_t frame_bytes; /* of the frame at `at`, 0 while unknown */
-	int frame_api;
-	size_t usual_bytes; /* of the last frame: how much to read at first */
-	TAILQ_HEAD(, tk_request) requests;
-	unsigned running;       /* of the requests, started and not done */
-	unsigned running_alone; /* of those, not pipelined */
-	int64_t active_ms;
-	bool waits_for_memory, send_blocked, closed;
-};
+#define PEEK_BYTES    ((size_t)16) /* of a frame, to learn its size */
 
 const struct sockaddr *
 tk_conn_peer(const struct tk_conn *conn)
@@ -70,22 +47,6 @@ conn_active(struct tk_conn *conn)
 	conn->active_ms = tk_loop_now_ms(conn_loop(conn));
 	TAILQ_REMOVE(&conn->worker->conns, conn, link);
 	TAILQ_INSERT_TAIL(&conn->worker->conns, conn, link);
-}
-
-static void
-conn_memory_wait(struct tk_conn *conn, bool waits)
-{
-	struct tk_worker *worker = conn->worker;
-
-	if (conn->waits_for_memory == waits)
-		return;
-	conn->waits_for_memory = waits;
-	if (waits) {
-		tk_count(TK_COUNT_memory_waits, 1);
-		TAILQ_INSERT_TAIL(&worker->memory_waits, conn, wait_link);
-	} else {
-		TAILQ_REMOVE(&worker->memory_waits, conn, wait_link);
-	}
 }
 
 /* ---- requests ---- */
@@ -124,8 +85,8 @@ conn_gone_run(struct tk_post *post)
 	free(TK_CONTAINER_OF(post, struct tk_conn, gone));
 }
 
-static void
-conn_close(struct tk_conn *conn)
+void
+tk_conn_close(struct tk_conn *conn)
 {
 	struct tk_worker *worker = conn->worker;
 	struct tk_request *req;
@@ -136,15 +97,16 @@ conn_close(struct tk_conn *conn)
 	tk_event_remove(conn_loop(conn), &conn->event);
 	(void)close(conn->event.fd);
 	tk_post_cancel(conn_loop(conn), &conn->work);
-	conn_memory_wait(conn, false);
+	tk_conn_wait_no_more(conn);
 	while ((req = TAILQ_FIRST(&conn->requests)) != NULL) {
 		TAILQ_REMOVE(&conn->requests, req, link);
 		tk_request_unwait(req);
-		if (req->started && !req->done && req->api->cancel != NULL)
+		if (!req->done && req->api->cancel != NULL)
 			req->api->cancel(req);
 		request_free(req);
 	}
 	tk_shared_buf_unref(&conn->buf);
+	free(conn->aside);
 	TAILQ_REMOVE(&worker->conns, conn, link);
 	worker->conn_count--;
 	tk_page->connections = worker->conn_count;
@@ -162,7 +124,7 @@ conn_malformed(struct tk_conn *conn)
 	if (tk_errlog_allowed(&limit, 5))
 		tk_info(
 		    "a connection was closed: it sent what is not a request that is served here");
-	conn_close(conn);
+	tk_conn_close(conn);
 }
 
 static void
@@ -172,7 +134,6 @@ request_run(struct tk_request *req)
 	enum tk_io rc;
 
 	tk_request_unwait(req);
-	tk_timer_stop(conn_loop(conn), &req->timer);
 	rc = req->api->handle(req);
 	request_account(req);
 	if (rc == TK_IO_AGAIN)
@@ -182,7 +143,7 @@ request_run(struct tk_request *req)
 	if ((req->api->flags & TK_API_PIPELINED) == 0)
 		conn->running_alone--;
 	if (rc == TK_IO_ERROR) {
-		conn_close(conn);
+		tk_conn_close(conn);
 		return;
 	}
 	tk_count(TK_COUNT_requests, 1);
@@ -231,7 +192,7 @@ conn_start_request(struct tk_conn *conn)
 	struct tk_request *req = calloc(1, sizeof(*req));
 
 	if (req == NULL) {
-		conn_close(conn);
+		tk_conn_close(conn);
 		return false;
 	}
 	req->worker = worker;
@@ -251,8 +212,8 @@ conn_start_request(struct tk_conn *conn)
 	conn->at += conn->frame_bytes;
 	conn->usual_bytes = conn->frame_bytes;
 	conn->frame_bytes = 0;
+	conn->frame_ms = req->received_ms;
 	TAILQ_INSERT_TAIL(&conn->requests, req, link);
-	req->started = true;
 	conn->running++;
 	if ((req->api->flags & TK_API_PIPELINED) == 0)
 		conn->running_alone++;
@@ -262,24 +223,28 @@ conn_start_request(struct tk_conn *conn)
 
 /* ---- input ---- */
 
+const struct tk_api *
+tk_conn_frame_api(const struct tk_conn *conn)
+{
+	if (conn->frame_bytes == 0 || conn->frame_api < 0 || conn->frame_api >= TK_API_KEYS_MAX)
+		return NULL;
+	return conn->worker->apis[conn->frame_api];
+}
+
 /* May the frame at the front run now, beside what runs already? */
 static bool
 conn_may_start(const struct tk_conn *conn)
 {
-	const struct tk_worker *worker = conn->worker;
-	const struct tk_api *api = NULL;
+	const struct tk_api *api = tk_conn_frame_api(conn);
 
 	if (conn->running == 0)
 		return true;
-	if (conn->frame_api >= 0 && conn->frame_api < TK_API_KEYS_MAX)
-		api = worker->apis[conn->frame_api];
 	return api != NULL && (api->flags & TK_API_PIPELINED) != 0 && conn->running_alone == 0 &&
-	       conn->running < (unsigned)worker->settings->max_produce_in_flight;
+	       conn->running < (unsigned)conn->worker->settings->max_produce_in_flight;
 }
 
-/* Looks at what is at the front; true if a whole frame is there. */
-static bool
-conn_has_frame(struct tk_conn *conn)
+bool
+tk_conn_has_frame(struct tk_conn *conn)
 {
 	size_t have = conn->end - conn->at;
 	enum tk_io rc;
@@ -297,16 +262,21 @@ conn_has_frame(struct tk_conn *conn)
 	return have >= conn->frame_bytes;
 }
 
+/* A whole frame is there, and nothing keeps it from being run. */
+static bool
+conn_can_run(struct tk_conn *conn)
+{
+	return tk_conn_has_frame(conn) && conn_may_start(conn) && !conn->send_blocked &&
+	       !conn->waits_for_memory && !conn->worker->proc->stopping;
+}
+
 /* Runs what is whole and may run; true if there is more to do in another turn. */
 static bool
 conn_run_frames(struct tk_conn *conn)
 {
-	for (int i = 0; conn_has_frame(conn); i++) {
-		if (!conn_may_start(conn) || conn->send_blocked || conn->worker->proc->stopping)
-			return false;
-		if (conn->worker->memory_bytes > (size_t)conn->worker->settings->worker_memory &&
-		    conn->worker->memory_bytes > 0) {
-			conn_memory_wait(conn, true);
+	for (int i = 0; conn_can_run(conn); i++) {
+		if (tk_worker_is_pressed(conn->worker)) {
+			tk_conn_wait_for_memory(conn);
 			return false;
 		}
 		if (i == TURN_REQUESTS)
@@ -317,35 +287,26 @@ conn_run_frames(struct tk_conn *conn)
 	return false;
 }
 
-/* Makes sure the buffer can take the rest of the frame, or the start of one; false: no room. */
-static bool
-conn_make_room(struct tk_conn *conn)
+/*
+ * Where large frames are usual, the size of the next one is learned before it is read, so that it
+ * goes into a buffer of its own at once.  What is wrong with it the real read finds out.
+ */
+static void
+conn_look_ahead(struct tk_conn *conn)
 {
-	size_t have = conn->end - conn->at;
-	size_t need = conn->frame_bytes != 0 ? conn->frame_bytes : have + 16;
-	size_t want = TK_MAX(need, TK_MIN(TK_MAX(conn->usual_bytes, READ_BYTES), TURN_BYTES));
-	struct tk_shared_buf *buf;
+	uint8_t head[PEEK_BYTES];
+	ssize_t n;
 
-	if (conn->buf != NULL && conn->at + need <= conn->buf->room)
-		return true;
-	if (conn->buf != NULL && need <= conn->buf->room && conn->buf->references == 1 &&
-	    have <= READ_BYTES) {
-		memmove(conn->buf->data, conn->buf->data + conn->at, have);
-	} else {
-		buf = tk_shared_buf_new(conn->worker->arena, want);
-		if (buf == NULL)
-			return false;
-		if (have > 0)
-			memcpy(buf->data, conn->buf->data + conn->at, have);
-		tk_shared_buf_unref(&conn->buf);
-		conn->buf = buf;
-	}
-	conn->at = 0;
-	conn->end = have;
-	return true;
+	if (conn->frame_bytes != 0 || conn->end > conn->at ||
+	    conn->usual_bytes <= TK_CONN_READ_BYTES)
+		return;
+	n = recv(conn->event.fd, head, sizeof(head), MSG_PEEK | MSG_DONTWAIT);
+	if (n > 0)
+		(void)conn->worker->decode->peek(
+		    conn->worker, head, (size_t)n, &conn->frame_bytes, &conn->frame_api);
 }
 
-/* How much to read: no further than the frame's end, or about a usual frame. */
+/* How much to read: no further than the frame's end. */
 static size_t
 conn_read_limit(const struct tk_conn *conn)
 {
@@ -353,7 +314,7 @@ conn_read_limit(const struct tk_conn *conn)
 
 	if (conn->frame_bytes != 0)
 		return TK_MIN(room, conn->frame_bytes - (conn->end - conn->at));
-	return TK_MIN(room, TK_MAX(conn->usual_bytes, READ_BYTES));
+	return TK_MIN(room, TK_CONN_READ_BYTES);
 }
 
 /* Reads until a frame is whole, the socket is empty or the turn's share is used up. */
@@ -362,12 +323,13 @@ conn_read(struct tk_conn *conn)
 {
 	size_t budget = TURN_BYTES;
 
-	while (!conn_has_frame(conn) && !conn->closed && budget > 0) {
+	while (!tk_conn_has_frame(conn) && !conn->closed && budget > 0) {
 		size_t limit;
 		ssize_t n;
 
-		if (!conn_make_room(conn)) {
-			conn_memory_wait(conn, true);
+		conn_look_ahead(conn);
+		if (!tk_conn_make_room(conn)) {
+			tk_conn_wait_for_memory(conn);
 			return;
 		}
 		limit = TK_MIN(conn_read_limit(conn), budget);
@@ -375,14 +337,14 @@ conn_read(struct tk_conn *conn)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			conn_close(conn);
+			tk_conn_close(conn);
 			return;
 		}
 		tk_count(TK_COUNT_bytes_in, (uint64_t)n);
 		conn->end += (size_t)n;
 		budget -= (size_t)n;
 		conn_active(conn);
-		if ((size_t)n < limit && !conn_has_frame(conn))
+		if ((size_t)n < limit && !tk_conn_has_frame(conn))
 			return;
 	}
 }
@@ -404,9 +366,10 @@ conn_send(struct tk_conn *conn)
 			rc = conn->worker->transmit->send(
 			    conn->worker, conn->event.fd, &req->reply, budget);
 		if (rc == TK_IO_ERROR) {
-			conn_close(conn);
+			tk_conn_close(conn);
 			return false;
 		}
+		request_account(req);
 		if (before != req->reply.len)
 			conn_active(conn);
 		budget -= TK_MIN(budget, (size_t)(before - req->reply.len));
@@ -428,7 +391,7 @@ conn_interest(struct tk_conn *conn)
 
 	if (conn->send_blocked)
 		interest |= TK_POLL_WRITE;
-	if (!conn->waits_for_memory && !conn->worker->proc->stopping && !conn_has_frame(conn))
+	if (!conn->waits_for_memory && !conn->worker->proc->stopping && !tk_conn_has_frame(conn))
 		interest |= TK_POLL_READ;
 	if (!conn->closed)
 		tk_event_want(conn_loop(conn), &conn->event, interest);
@@ -438,27 +401,23 @@ conn_interest(struct tk_conn *conn)
 static void
 conn_settle(struct tk_conn *conn)
 {
-	if (conn->at == conn->end && conn->buf != NULL) {
+	if (conn->at == conn->end && conn->frame_bytes == 0) {
 		tk_shared_buf_unref(&conn->buf);
 		conn->at = conn->end = 0;
-		conn->frame_bytes = 0;
 	}
 	if (conn->worker->proc->stopping && TAILQ_EMPTY(&conn->requests))
-		conn_close(conn);
+		tk_conn_close(conn);
 }
 
-/* All there is to do for a connection, within a turn's bounds. */
-static void
-conn_work(struct tk_conn *conn)
+void
+tk_conn_work(struct tk_conn *conn)
 {
 	bool more = conn_run_frames(conn);
 
 	if (!conn->closed)
 		more |= conn_send(conn);
 	/* What was sent may have made way for a frame that waits. */
-	if (!conn->closed && !more && conn_has_frame(conn) && conn_may_start(conn) &&
-	    !conn->send_blocked && !conn->waits_for_memory)
-		more = true;
+	more |= conn_can_run(conn);
 	if (!conn->closed)
 		conn_settle(conn);
 	if (conn->closed)
@@ -471,7 +430,7 @@ conn_work(struct tk_conn *conn)
 static void
 conn_work_run(struct tk_post *post)
 {
-	conn_work(TK_CONTAINER_OF(post, struct tk_conn, work));
+	tk_conn_work(TK_CONTAINER_OF(post, struct tk_conn, work));
 }
 
 static void
@@ -482,13 +441,13 @@ conn_ready(struct tk_event *event, unsigned what)
 	if ((what & TK_POLL_WRITE) != 0)
 		conn->send_blocked = false;
 	if ((what & TK_POLL_HANGUP) != 0) {
-		conn_close(conn);
+		tk_conn_close(conn);
 		return;
 	}
 	if ((what & TK_POLL_READ) != 0)
 		conn_read(conn);
 	if (!conn->closed)
-		conn_work(conn);
+		tk_conn_work(conn);
 }
 
 void
@@ -519,96 +478,4 @@ tk_conn_new(
 	TAILQ_INSERT_TAIL(&worker->conns, conn, link);
 	worker->conn_count++;
 	tk_page->connections = worker->conn_count;
-}
-
-/* ---- all connections ---- */
-
-static void
-memory_freed_run(struct tk_post *post)
-{
-	struct tk_worker *worker = TK_CONTAINER_OF(post, struct tk_worker, memory_freed);
-	struct tk_conn *conn;
-
-	while ((conn = TAILQ_FIRST(&worker->memory_waits)) != NULL) {
-		if (worker->memory_bytes > (size_t)worker->settings->worker_memory ||
-		    (!conn_has_frame(conn) && !conn->closed && !conn_make_room(conn)))
-			return;
-		if (conn->closed)
-			continue;
-		conn_memory_wait(conn, false);
-		conn_work(conn);
-	}
-}
-
-static void
-arena_on_free(void *arg)
-{
-	struct tk_worker *worker = arg;
-
-	if (!TAILQ_EMPTY(&worker->memory_waits))
-		tk_post(worker->proc->loop, &worker->memory_freed);
-}
-
-static int64_t
-sweep_ms(const struct tk_worker *worker)
-{
-	int64_t idle_ms = worker->settings->connections_max_idle_ms;
-
-	return idle_ms < 0 ? SWEEP_MAX_MS : TK_MIN(TK_MAX(idle_ms / 4, SWEEP_MIN_MS), SWEEP_MAX_MS);
-}
-
-static void
-sweep_expire(struct tk_timer *timer)
-{
-	struct tk_worker *worker = TK_CONTAINER_OF(timer, struct tk_worker, sweep);
-	int64_t now_ms = tk_loop_now_ms(worker->proc->loop);
-	int64_t max_idle_ms = worker->settings->connections_max_idle_ms;
-	struct tk_conn *conn, *next;
-
-	for (conn = TAILQ_FIRST(&worker->conns); conn != NULL; conn = next) {
-		int64_t idle_ms = now_ms - conn->active_ms;
-		bool partial = conn->end > conn->at && conn->running == 0;
-
-		next = TAILQ_NEXT(conn, link);
-		if (idle_ms < SWEEP_MIN_MS)
-			break;
-		if ((max_idle_ms >= 0 && idle_ms >= max_idle_ms && conn->running == 0) ||
-		    (partial && !conn->waits_for_memory && idle_ms >= STALLED_MS)) {
-			tk_count(TK_COUNT_connections_idle_closed, 1);
-			conn_close(conn);
-		}
-	}
-	tk_shared_arena_trim(worker->arena);
-	(void)tk_timer_start(worker->proc->loop, &worker->sweep, sweep_ms(worker));
-}
-
-int
-tk_conns_init(struct tk_worker *worker)
-{
-	TAILQ_INIT(&worker->conns);
-	TAILQ_INIT(&worker->memory_waits);
-	worker->memory_freed.run = memory_freed_run;
-	worker->sweep.expire = sweep_expire;
-	tk_shared_arena_on_free(worker->arena, arena_on_free, worker);
-	return tk_timer_start(worker->proc->loop, &worker->sweep, sweep_ms(worker));
-}
-
-void
-tk_conns_quit(struct tk_worker *worker)
-{
-	struct tk_conn *conn, *next;
-
-	for (conn = TAILQ_FIRST(&worker->conns); conn != NULL; conn = next) {
-		next = TAILQ_NEXT(conn, link);
-		conn_work(conn);
-	}
-}
-
-void
-tk_conns_close_all(struct tk_worker *worker)
-{
-	struct tk_conn *conn;
-
-	while ((conn = TAILQ_FIRST(&worker->conns)) != NULL)
-		conn_close(conn);
 }

@@ -3,7 +3,8 @@ takhininclude_HEADERS += include/takhin/loop.h include/takhin/module.h include/t
 noinst_LIBRARIES += libtkserver.a
 libtkserver_a_SOURCES = \
 	src/server/channel.c src/server/channel.h \
-	src/server/conn.c \
+	src/server/conn.c src/server/conn_private.h src/server/conn_room.c \
+	src/server/conn_sweep.c \
 	src/server/coordinator_link.c \
 	src/server/counters.h \
 	src/server/cycle.h \

@@ -55,9 +55,15 @@ struct tk_worker {
 	struct tk_fetch_sessions *sessions; /* of the fetch module */
 };
 
-/* ---- connections (conn.c, listener.c) ---- */
+/* ---- connections (conn.c, conn_room.c, conn_sweep.c, listener.c) ---- */
 
 int tk_conns_init(struct tk_worker *worker) TK_MUST_CHECK;
+
+/* The largest frame that is taken, its prefix included. */
+size_t tk_worker_frame_max(const struct tk_worker *worker);
+
+/* Requests hold more than worker_memory: none begins, and those that wait should come to an end. */
+bool tk_worker_is_pressed(const struct tk_worker *worker);
 
 /* Takes over an accepted, non-blocking socket. */
 void tk_conn_new(

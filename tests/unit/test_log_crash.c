@@ -80,7 +80,7 @@ live(struct env *env, const char *killpoint)
 static bool
 live_and_die(struct env *env, const char *killpoint)
 {
-	int status;
+	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0)
@@ -302,7 +302,7 @@ test_delete_points(void)
 
 	for (size_t i = 0; i < TK_COUNT_OF(points); i++) {
 		struct env env;
-		int status;
+		int status = 0;
 		pid_t pid;
 
 		env_init(&env);

@@ -1,0 +1,156 @@
+/*
+ * Room for what connections receive, and the line of those that wait for it.  Runs in workers.
+ *
+ * A frame is given room for all of it at once, when its size is known: who has room will come to an
+ * end.  Who has to wait gives back what he holds of the arena (what was read of the frame is set
+ * aside, TK_CONN_READ_BYTES at most), so that those who wait never wait for each other.  The line
+ * is served in order, but who fits goes before who does not, and a stranger does not overtake.
+ *
+ * Produce and whatever is larger than SMALL_BYTES leave an eighth of the arena free: when a disk
+ * stands still, with it every batch that was meant for it, there is still room for other questions.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/conn_private.h"
+
+#define SMALL_BYTES ((size_t)64 << 10)
+
+size_t
+tk_worker_frame_max(const struct tk_worker *worker)
+{
+	/* Half of the arena, so that a run of free blocks is found beside what others hold. */
+	return TK_MIN((size_t)worker->settings->socket_request_max_bytes + sizeof(uint32_t),
+	    tk_shared_arena_largest(worker->arena) / 2);
+}
+
+bool
+tk_worker_is_pressed(const struct tk_worker *worker)
+{
+	return worker->memory_bytes > (size_t)worker->settings->worker_memory;
+}
+
+/* Bytes from `at` on that the buffer has to have. */
+static size_t
+conn_need(const struct tk_conn *conn)
+{
+	return conn->frame_bytes != 0 ? conn->frame_bytes : conn->end - conn->at + 16;
+}
+
+static bool
+conn_has_room(const struct tk_conn *conn)
+{
+	return conn->buf != NULL && conn->at + conn_need(conn) <= conn->buf->room;
+}
+
+static bool
+conn_is_bulk(const struct tk_conn *conn, size_t need)
+{
+	const struct tk_api *api = tk_conn_frame_api(conn);
+
+	return need > SMALL_BYTES ||
+	       (need > TK_CONN_READ_BYTES && api != NULL && (api->flags & TK_API_PIPELINED) != 0);
+}
+
+static struct tk_shared_buf *
+room_take(const struct tk_conn *conn, size_t need)
+{
+	const struct tk_worker *worker = conn->worker;
+	size_t used = tk_shared_arena_used(worker->arena);
+	size_t most = tk_shared_arena_largest(worker->arena);
+
+	if (conn_is_bulk(conn, need)) {
+		if (!conn->waits_for_memory && !TAILQ_EMPTY(&worker->memory_waits))
+			return NULL;
+		if (used + need > most - most / 8)
+			return NULL;
+	}
+	return tk_shared_buf_new(worker->arena, TK_MAX(need, TK_CONN_READ_BYTES));
+}
+
+bool
+tk_conn_make_room(struct tk_conn *conn)
+{
+	size_t have = conn->end - conn->at;
+	struct tk_shared_buf *buf;
+
+	if (conn_has_room(conn))
+		return true;
+	if (conn->buf != NULL && conn->buf->references == 1 && conn_need(conn) <= conn->buf->room) {
+		memmove(conn->buf->data, conn->buf->data + conn->at, have);
+	} else {
+		buf = room_take(conn, conn_need(conn));
+		if (buf == NULL)
+			return false;
+		if (have > 0)
+			memcpy(buf->data,
+			    conn->buf != NULL ? conn->buf->data + conn->at : conn->aside, have);
+		tk_shared_buf_unref(&conn->buf);
+		free(conn->aside);
+		conn->aside = NULL;
+		conn->buf = buf;
+		conn->frame_ms = tk_loop_now_ms(conn->worker->proc->loop);
+	}
+	conn->at = 0;
+	conn->end = have;
+	return true;
+}
+
+/* Gives the buffer back; without the memory for that the connection keeps it. */
+static void
+conn_set_aside(struct tk_conn *conn)
+{
+	size_t have = conn->end - conn->at;
+	uint8_t *aside = malloc(TK_MAX(have, (size_t)1));
+
+	if (aside == NULL)
+		return;
+	memcpy(aside, conn->buf->data + conn->at, have);
+	tk_shared_buf_unref(&conn->buf);
+	conn->aside = aside;
+	conn->at = 0;
+	conn->end = have;
+}
+
+void
+tk_conn_wait_for_memory(struct tk_conn *conn)
+{
+	if (conn->waits_for_memory)
+		return;
+	conn->waits_for_memory = true;
+	tk_count(TK_COUNT_memory_waits, 1);
+	TAILQ_INSERT_TAIL(&conn->worker->memory_waits, conn, wait_link);
+	if (conn->buf != NULL && !conn_has_room(conn))
+		conn_set_aside(conn);
+}
+
+void
+tk_conn_wait_no_more(struct tk_conn *conn)
+{
+	if (!conn->waits_for_memory)
+		return;
+	conn->waits_for_memory = false;
+	TAILQ_REMOVE(&conn->worker->memory_waits, conn, wait_link);
+}
+
+void
+tk_conn_memory_freed(struct tk_post *post)
+{
+	struct tk_worker *worker = TK_CONTAINER_OF(post, struct tk_worker, memory_freed);
+	struct tk_conn *conn, *next;
+	size_t too_much = SIZE_MAX; /* the least that was not to be had */
+
+	for (conn = TAILQ_FIRST(&worker->memory_waits); conn != NULL; conn = next) {
+		next = TAILQ_NEXT(conn, wait_link);
+		if (tk_worker_is_pressed(worker))
+			return;
+		if (!conn_has_room(conn) && conn_need(conn) >= too_much)
+			continue;
+		if (!tk_conn_make_room(conn)) {
+			too_much = conn_need(conn);
+			continue;
+		}
+		tk_conn_wait_no_more(conn);
+		tk_conn_work(conn);
+	}
+}
