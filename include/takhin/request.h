@@ -51,7 +51,8 @@ struct tk_request {
 	struct tk_chain reply;
 	bool no_reply; /* with TK_IO_DONE: nothing is to be sent (acks = 0) */
 	bool done;
-	void *ctx; /* the handler's, of the arena */
+	bool failed; /* the connection closes where its reply would leave */
+	void *ctx;   /* the handler's, of the arena */
 	/* private */
 	size_t accounted_bytes;
 	struct tk_post wake;

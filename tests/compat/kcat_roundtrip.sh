@@ -10,13 +10,13 @@ for codec in none gzip snappy lz4 zstd; do
 		t=$topic-$codec-$partitions
 		make_topic "$t" $partitions
 		kcat -P -b "$bootstrap" -t "$t" -z $codec -l "$input" || fail "kcat -P -z $codec failed"
-		stored_as "$t" $partitions $codec
+		stored_as "$t" $partitions "$(librdkafka_codec $codec)"
 		kcat -C -b "$bootstrap" -t "$t" -o beginning -e -q -X check.crcs=true \
 			-X queued.min.messages=10000000 >"$tmp/out" ||
 			fail "kcat -C failed"
 		same_records "$tmp/out" $partitions
 		rm "$tmp/out"
-		echo "$codec, $partitions partitions: $(wc -l <"$tmp/batches") batches, $(awk '{ n += $5 } END { print n }' "$tmp/batches") bytes"
+		echo "$codec (stored as $(librdkafka_codec $codec)), $partitions partitions: $(wc -l <"$tmp/batches") batches, $(awk '{ n += $5 } END { print n }' "$tmp/batches") bytes"
 		"$work/topic" "$bootstrap" delete "$t"
 	done
 done

@@ -115,10 +115,17 @@ def varint(value):
     return uvarint((value << 1) ^ (value >> 63))
 
 
+class Declared:
+    """In place of a string, bytes or an array: a length that nothing follows."""
+
+    def __init__(self, count):
+        self.count = count
+
+
 def _length(count, flexible, short):
     if flexible:
         return uvarint(count + 1)
-    return struct.pack(">h" if short else ">i", count)
+    return struct.pack(">h" if short else ">i", min(count, 32767) if short else count)
 
 
 def _put_value(field, value, version, flexible):
@@ -127,8 +134,8 @@ def _put_value(field, value, version, flexible):
     if field.type == "uuid":
         return value
     if field.type in ("string", "bytes", "records"):
-        if value is None:
-            return _length(-1, flexible, field.type == "string")
+        if value is None or isinstance(value, Declared):
+            return _length(-1 if value is None else value.count, flexible, field.type == "string")
         data = value.encode() if isinstance(value, str) else value
         return _length(len(data), flexible, field.type == "string") + data
     return _put_struct(field.fields, value, version, flexible)
@@ -136,8 +143,8 @@ def _put_value(field, value, version, flexible):
 
 def _put_field(field, value, version, flexible):
     if field.array:
-        if value is None:
-            return _length(-1, flexible, False)
+        if value is None or isinstance(value, Declared):
+            return _length(-1 if value is None else value.count, flexible, False)
         return _length(len(value), flexible, False) + b"".join(
             _put_value(field, item, version, flexible) for item in value)
     if field.fields and field.tag is None and field.nullable is not None:
@@ -173,6 +180,36 @@ def header(api, version, correlation, client_id=b"raw"):
     flexible = api in APIS and version >= APIS[api].flexible
     return struct.pack(">hhih", key, version, correlation, len(client_id)) + client_id + (
         b"\0" if flexible else b"")
+
+
+def sample(fields, version):
+    """A message with one of everything that the version has."""
+    message = {}
+    for field in fields:
+        if not _within(field.versions, version):
+            continue
+        if field.fields:
+            value = sample(field.fields, version)
+        else:
+            value = {"string": "sample", "bytes": b"b", "records": b"r", "uuid": NOBODY}.get(field.type, 0)
+        message[field.name] = [value] if field.array else value
+    return message
+
+
+def places(fields, version, path=()):
+    """(path, field) of all fields of a version, those of structs behind the struct."""
+    for field in fields:
+        if _within(field.versions, version):
+            yield path + (field.name,), field
+            yield from places(field.fields, version, path + (field.name,))
+
+
+def put_at(message, path, value):
+    for name in path[:-1]:
+        message = message[name]
+        if isinstance(message, list):
+            message = message[0]
+    message[path[-1]] = value
 
 
 def framed(data):

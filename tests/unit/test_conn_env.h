@@ -270,6 +270,7 @@ env_new(size_t arena_bytes)
 	memset(tk_page, 0, sizeof(*tk_page));
 	clock_ahead_ms = 0;
 	env_settings();
+	env.settings->socket_request_max_bytes = (int64_t)arena_bytes / 2 - 4;
 	env.cycle_listener = (struct tk_cycle_listener){ env_listen(), &env.listener };
 	env.cycle = (struct tk_cycle){ .settings = env.settings,
 		.listeners = &env.cycle_listener,

@@ -211,6 +211,52 @@ test_names(void)
 
 /* ---- keys ---- */
 
+/* What deletes, what changes nothing and what does not fit. */
+static void
+store_goes_on(struct meta_env *env, struct tk_meta *meta)
+{
+	struct tk_meta_txn txn;
+	uint64_t revision, created, version;
+	size_t len;
+
+	/* Deleted and made again: it begins anew. */
+	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
+	tk_meta_txn_put(&txn, "acl/a", 5, bytes_of("again"));
+	commit(env, &txn);
+	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
+	CU_ASSERT_TRUE(tk_meta_key_find(meta, "acl/a", 5, &revision, &created, &version));
+	CU_ASSERT_EQUAL(created, 4);
+	CU_ASSERT_EQUAL(version, 1);
+
+	/* What only deletes has a revision as well; what changes nothing, too. */
+	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
+	tk_meta_txn_delete(&txn, "acl/a", 5);
+	commit(env, &txn);
+	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
+	CU_ASSERT_EQUAL(tk_meta_revision(meta), 5);
+	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
+	commit(env, &txn);
+	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
+	CU_ASSERT_EQUAL(tk_meta_revision(meta), 6);
+
+	/* No room, and back out of it. */
+	for (size_t room = 0; room < 200; room++) {
+		tk_meta_txn_begin(&txn, meta, memory, room);
+		tk_meta_txn_put(&txn, "acl/c", 5, bytes_of("does not fit"));
+		(void)!tk_meta_txn_end(&txn, 0, &len);
+	}
+	tk_meta_txn_begin(&txn, meta, memory, 190);
+	{
+		struct tk_meta_txn_mark mark = tk_meta_txn_mark(&txn);
+
+		put_topic(&txn, "too-long-a-name-for-the-room-that-is-left", 1, 1, "retention.ms",
+		    "1000000000000000000");
+		CU_ASSERT_EQUAL(txn.rc, -EMSGSIZE);
+		tk_meta_txn_back(&txn, mark);
+		CU_ASSERT_EQUAL(tk_meta_txn_end(&txn, 0, &len), 0);
+	}
+}
+
 static void
 test_store(void)
 {
@@ -266,42 +312,7 @@ test_store(void)
 	tk_meta_txn_put(&txn, "acl/b", 5, bytes_of("lost"));
 	CU_ASSERT_EQUAL(tk_meta_txn_end(&txn, 0, &len), -ESTALE);
 
-	/* Deleted and made again: it begins anew. */
-	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
-	tk_meta_txn_put(&txn, "acl/a", 5, bytes_of("again"));
-	commit(&env, &txn);
-	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
-	CU_ASSERT_TRUE(tk_meta_key_find(meta, "acl/a", 5, &revision, &created, &version));
-	CU_ASSERT_EQUAL(created, 4);
-	CU_ASSERT_EQUAL(version, 1);
-
-	/* What only deletes has a revision as well; what changes nothing, too. */
-	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
-	tk_meta_txn_delete(&txn, "acl/a", 5);
-	commit(&env, &txn);
-	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
-	CU_ASSERT_EQUAL(tk_meta_revision(meta), 5);
-	tk_meta_txn_begin(&txn, meta, memory, sizeof(memory));
-	commit(&env, &txn);
-	CU_ASSERT_EQUAL(tk_meta_catch_up(meta), 0);
-	CU_ASSERT_EQUAL(tk_meta_revision(meta), 6);
-
-	/* No room, and back out of it. */
-	for (size_t room = 0; room < 200; room++) {
-		tk_meta_txn_begin(&txn, meta, memory, room);
-		tk_meta_txn_put(&txn, "acl/c", 5, bytes_of("does not fit"));
-		(void)!tk_meta_txn_end(&txn, 0, &len);
-	}
-	tk_meta_txn_begin(&txn, meta, memory, 190);
-	{
-		struct tk_meta_txn_mark mark = tk_meta_txn_mark(&txn);
-
-		put_topic(&txn, "too-long-a-name-for-the-room-that-is-left", 1, 1, "retention.ms",
-		    "1000000000000000000");
-		CU_ASSERT_EQUAL(txn.rc, -EMSGSIZE);
-		tk_meta_txn_back(&txn, mark);
-		CU_ASSERT_EQUAL(tk_meta_txn_end(&txn, 0, &len), 0);
-	}
+	store_goes_on(&env, meta);
 	tk_meta_close(&meta);
 	env_free(&env);
 }
@@ -317,6 +328,47 @@ list_length(const struct tk_meta_topic *topic,
 	for (; topic != NULL; topic = next(topic))
 		n++;
 	return n;
+}
+
+static void
+topics_in_order(struct meta_env *env, struct tk_meta *meta)
+{
+	const struct tk_meta_topic *topic;
+
+	/* Collisions and order. */
+	create(env, meta, "a.b", 2, 1);
+	create(env, meta, "zoo", 3, 2);
+	CU_ASSERT_STRING_EQUAL(tk_meta_topic_collision(meta, "a_b", 3)->name, "a.b");
+	CU_ASSERT_PTR_NULL(tk_meta_topic_collision(meta, "a-b", 3));
+	CU_ASSERT_EQUAL(tk_meta_topic_count(meta), 3);
+	CU_ASSERT_EQUAL(tk_meta_partition_count(meta), 6);
+	topic = tk_meta_topic_first(meta);
+	CU_ASSERT_STRING_EQUAL(topic->name, "a.b");
+	topic = tk_meta_topic_next(topic);
+	CU_ASSERT_STRING_EQUAL(topic->name, "orders");
+	CU_ASSERT_STRING_EQUAL(tk_meta_topic_from(meta, "p", 1)->name, "zoo");
+	CU_ASSERT_STRING_EQUAL(tk_meta_topic_from(meta, "orders", 6)->name, "orders");
+	CU_ASSERT_PTR_NULL(tk_meta_topic_from(meta, "zzz", 3));
+}
+
+static void
+topics_deleted(struct meta_env *env, struct tk_meta *meta, uint64_t first_incarnation)
+{
+	const struct tk_meta_topic *topic;
+	const struct tk_uuid id = id_of(1);
+
+	/* Deletion: the list still has the partitions. */
+	delete (env, meta, "orders");
+	CU_ASSERT_PTR_NULL(tk_meta_topic_find(meta, "orders", 6));
+	CU_ASSERT_EQUAL(tk_meta_partition_count(meta), 3);
+	topic = tk_meta_deleted(meta);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(topic);
+	CU_ASSERT_STRING_EQUAL(topic->name, "orders");
+	CU_ASSERT_EQUAL(topic->partitions[1].slot, 101);
+	create(env, meta, "orders", 4, 1);
+	topic = tk_meta_topic_find(meta, "orders", 6);
+	CU_ASSERT_TRUE(topic->partitions[0].incarnation > first_incarnation);
+	CU_ASSERT_PTR_NULL(tk_meta_topic_find_id(meta, &id));
 }
 
 static void
@@ -378,34 +430,9 @@ test_topics(void)
 	CU_ASSERT_EQUAL(topic->config->segment_bytes, 1048576);
 	CU_ASSERT_EQUAL(topic->config->retention_ms, 123456);
 
-	/* Collisions and order. */
-	create(&env, meta, "a.b", 2, 1);
-	create(&env, meta, "zoo", 3, 2);
-	CU_ASSERT_STRING_EQUAL(tk_meta_topic_collision(meta, "a_b", 3)->name, "a.b");
-	CU_ASSERT_PTR_NULL(tk_meta_topic_collision(meta, "a-b", 3));
-	CU_ASSERT_EQUAL(tk_meta_topic_count(meta), 3);
-	CU_ASSERT_EQUAL(tk_meta_partition_count(meta), 6);
-	topic = tk_meta_topic_first(meta);
-	CU_ASSERT_STRING_EQUAL(topic->name, "a.b");
-	topic = tk_meta_topic_next(topic);
-	CU_ASSERT_STRING_EQUAL(topic->name, "orders");
-	CU_ASSERT_STRING_EQUAL(tk_meta_topic_from(meta, "p", 1)->name, "zoo");
-	CU_ASSERT_STRING_EQUAL(tk_meta_topic_from(meta, "orders", 6)->name, "orders");
-	CU_ASSERT_PTR_NULL(tk_meta_topic_from(meta, "zzz", 3));
+	topics_in_order(&env, meta);
 
-	/* Deletion: the list still has the partitions. */
-	delete (&env, meta, "orders");
-	CU_ASSERT_PTR_NULL(tk_meta_topic_find(meta, "orders", 6));
-	CU_ASSERT_EQUAL(tk_meta_partition_count(meta), 3);
-	topic = tk_meta_deleted(meta);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(topic);
-	CU_ASSERT_STRING_EQUAL(topic->name, "orders");
-	CU_ASSERT_EQUAL(topic->partitions[1].slot, 101);
-	create(&env, meta, "orders", 4, 1);
-	topic = tk_meta_topic_find(meta, "orders", 6);
-	CU_ASSERT_TRUE(topic->partitions[0].incarnation > first_incarnation);
-	id = id_of(1);
-	CU_ASSERT_PTR_NULL(tk_meta_topic_find_id(meta, &id));
+	topics_deleted(&env, meta, first_incarnation);
 	tk_meta_close(&meta);
 	env_free(&env);
 }
