@@ -417,7 +417,7 @@ fetch_handle(struct tk_request *req)
 			return TK_IO_AGAIN;
 	} else if (!fetch->any_error && !fetch->more && fetch->count > 0 && now_ms < until_ms &&
 		   fetch->bytes < (uint64_t)TK_MAX(fetch->msg.min_bytes, 0) &&
-		   !req->worker->proc->stopping) {
+		   !req->worker->proc->stopping && !tk_worker_is_pressed(req->worker)) {
 		if (fetch_wait(req, fetch, until_ms))
 			return TK_IO_AGAIN;
 	}

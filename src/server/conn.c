@@ -115,6 +115,16 @@ tk_conn_close(struct tk_conn *conn)
 	tk_post(conn_loop(conn), &conn->gone);
 }
 
+/* What came before is answered first, as if what is wrong had come later. */
+static void
+conn_end(struct tk_conn *conn)
+{
+	conn->ending = true;
+	tk_conn_wait_no_more(conn);
+	if (TAILQ_EMPTY(&conn->requests))
+		tk_conn_close(conn);
+}
+
 static void
 conn_malformed(struct tk_conn *conn)
 {
@@ -124,7 +134,7 @@ conn_malformed(struct tk_conn *conn)
 	if (tk_errlog_allowed(&limit, 5))
 		tk_info(
 		    "a connection was closed: it sent what is not a request that is served here");
-	tk_conn_close(conn);
+	conn_end(conn);
 }
 
 static void
@@ -143,10 +153,11 @@ request_run(struct tk_request *req)
 	if ((req->api->flags & TK_API_PIPELINED) == 0)
 		conn->running_alone--;
 	if (rc == TK_IO_ERROR) {
-		tk_conn_close(conn);
-		return;
+		req->failed = true;
+		conn_end(conn);
+	} else {
+		tk_count(TK_COUNT_requests, 1);
 	}
-	tk_count(TK_COUNT_requests, 1);
 	tk_request_unwait(req);
 	tk_timer_stop(conn_loop(conn), &req->timer);
 	tk_post(conn_loop(conn), &conn->work);
@@ -249,7 +260,7 @@ tk_conn_has_frame(struct tk_conn *conn)
 	size_t have = conn->end - conn->at;
 	enum tk_io rc;
 
-	if (conn->closed || conn->buf == NULL)
+	if (conn->closed || conn->ending || conn->buf == NULL)
 		return false;
 	if (conn->frame_bytes == 0 || conn->frame_api < 0) {
 		rc = conn->worker->decode->peek(conn->worker, conn->buf->data + conn->at, have,
@@ -323,7 +334,7 @@ conn_read(struct tk_conn *conn)
 {
 	size_t budget = TURN_BYTES;
 
-	while (!tk_conn_has_frame(conn) && !conn->closed && budget > 0) {
+	while (!tk_conn_has_frame(conn) && !conn->closed && !conn->ending && budget > 0) {
 		size_t limit;
 		ssize_t n;
 
@@ -362,7 +373,9 @@ conn_send(struct tk_conn *conn)
 		enum tk_io rc = TK_IO_DONE;
 		uint64_t before = req->reply.len;
 
-		if (!req->no_reply)
+		if (req->failed)
+			rc = TK_IO_ERROR;
+		else if (!req->no_reply)
 			rc = conn->worker->transmit->send(
 			    conn->worker, conn->event.fd, &req->reply, budget);
 		if (rc == TK_IO_ERROR) {
@@ -387,11 +400,13 @@ conn_send(struct tk_conn *conn)
 static void
 conn_interest(struct tk_conn *conn)
 {
+	bool takes_no_more = tk_conn_has_frame(conn) || conn->ending || conn->waits_for_memory ||
+			     conn->worker->proc->stopping;
 	unsigned interest = 0;
 
 	if (conn->send_blocked)
 		interest |= TK_POLL_WRITE;
-	if (!conn->waits_for_memory && !conn->worker->proc->stopping && !tk_conn_has_frame(conn))
+	if (!takes_no_more)
 		interest |= TK_POLL_READ;
 	if (!conn->closed)
 		tk_event_want(conn_loop(conn), &conn->event, interest);
@@ -405,7 +420,7 @@ conn_settle(struct tk_conn *conn)
 		tk_shared_buf_unref(&conn->buf);
 		conn->at = conn->end = 0;
 	}
-	if (conn->worker->proc->stopping && TAILQ_EMPTY(&conn->requests))
+	if ((conn->worker->proc->stopping || conn->ending) && TAILQ_EMPTY(&conn->requests))
 		tk_conn_close(conn);
 }
 

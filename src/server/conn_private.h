@@ -32,6 +32,7 @@ struct tk_conn {
 	unsigned running_alone; /* of those, not pipelined */
 	int64_t active_ms;
 	bool waits_for_memory, send_blocked, closed;
+	bool ending; /* nothing more is taken; closed when what came before is answered */
 };
 
 /* ---- conn.c ---- */
