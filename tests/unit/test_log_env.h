@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,6 @@
 #include "log/logdir.h"
 #include "unit.h"
 #include "wire/error_codes.h"
-
-#define ENV_UNUSED __attribute__((unused))
 
 struct env {
 	char root[64], data[96], run[96], boot[96];
@@ -53,11 +52,15 @@ struct env_bytes {
 static inline void
 env_note(void *arg, enum tk_level level, const char *text)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	struct env *env = arg;
-	size_t len = strlen(env->notes);
+	size_t len;
 
 	(void)level;
+	(void)pthread_mutex_lock(&lock);
+	len = strlen(env->notes);
 	(void)snprintf(env->notes + len, sizeof(env->notes) - len, "%s\n", text);
+	(void)pthread_mutex_unlock(&lock);
 }
 
 static inline void
