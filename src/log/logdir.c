@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/uuid.h"
 #include "log/log_private.h"
 
@@ -336,6 +337,7 @@ recover_all(struct tk_logdir *dir, struct recovery_crew *crew)
 	pthread_t threads[RECOVERY_THREADS_MAX];
 	unsigned count = 0;
 
+	(void)tk_hash("", 0); /* makes the key of this process's maps before there are threads */
 	while (count + 1 < dir->recovery_threads && count + 1 < crew->count) {
 		if (pthread_create(&threads[count], NULL, recovery_thread, crew) != 0)
 			break;
