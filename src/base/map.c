@@ -127,6 +127,7 @@ tk_map_put(struct tk_map *map, struct tk_map_node *node, const void *key, size_t
 	bucket = map_bucket(map, node->hash);
 	node->next = *bucket;
 	*bucket = node;
+	map->first = TK_MIN(map->first, (size_t)node->hash & map->mask);
 	map->count++;
 }
 
@@ -147,7 +148,7 @@ tk_map_remove(struct tk_map *map, struct tk_map_node *node)
 struct tk_map_node *
 tk_map_next(const struct tk_map *map, const struct tk_map_node *node)
 {
-	size_t i = 0;
+	size_t i = map->first;
 
 	if (node != NULL && node->next != NULL)
 		return node->next;
@@ -155,10 +156,11 @@ tk_map_next(const struct tk_map *map, const struct tk_map_node *node)
 		return node == NULL ? map->lone : NULL;
 	if (node != NULL)
 		i = (node->hash & map->mask) + 1;
-	for (; i <= map->mask; i++)
-		if (map->buckets[i] != NULL)
-			return map->buckets[i];
-	return NULL;
+	while (i <= map->mask && map->buckets[i] == NULL)
+		i++;
+	if (node == NULL)
+		((struct tk_map *)(uintptr_t)map)->first = TK_MIN(i, map->mask);
+	return i <= map->mask ? map->buckets[i] : NULL;
 }
 
 void

@@ -18,6 +18,8 @@ struct tk_map {
 	struct tk_map_node **buckets;
 	size_t mask; /* number of buckets less one */
 	size_t count;
+	size_t first; /* no bucket before it holds anything: so emptying a map from its front is
+			 cheap */
 	struct tk_map_node *lone; /* the one bucket of a map that could not allocate any */
 };
 

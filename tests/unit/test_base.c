@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/endian.h"
 #include "base/heap.h"
@@ -173,6 +174,34 @@ test_map(void)
 	tk_map_free(&map);
 }
 
+/* Emptied node by node from its front, in time that grows with their number only. */
+static void
+test_map_drain(void)
+{
+	enum { COUNT = 200000 };
+	struct number *numbers = calloc(COUNT, sizeof(*numbers));
+	struct tk_map map = { .count = 0 };
+	struct tk_map_node *node;
+	int64_t began_ms = tk_clock_mono_ms();
+	bool again = false;
+
+	CU_ASSERT_FATAL(numbers != NULL);
+	for (uint32_t i = 0; i < COUNT; i++)
+		tk_map_put(&map, &numbers[i].node, &i, sizeof(i));
+	while ((node = tk_map_next(&map, NULL)) != NULL) {
+		tk_map_remove(&map, node);
+		if (map.count == COUNT / 2 && !again) {
+			tk_map_put(&map, node, "again", 5); /* wherever that is */
+			again = true;
+		}
+	}
+	CU_ASSERT(again);
+	CU_ASSERT(map.count == 0);
+	CU_ASSERT(tk_clock_mono_ms() - began_ms < 5000);
+	tk_map_free(&map);
+	free(numbers);
+}
+
 static void
 test_crc32c(void)
 {
@@ -226,5 +255,6 @@ TK_UNIT_MAIN("base", { "arena: the limit holds", test_arena_limit },
     { "arena: text", test_arena_text }, { "chain: pieces and references", test_chain },
     { "chain: a failed one gives references back", test_chain_failed },
     { "heap: order, moves and removals", test_heap }, { "map: put, find, remove, walk", test_map },
+    { "map: emptied from its front", test_map_drain },
     { "crc32c: known values and any cut", test_crc32c }, { "uuid: text and back", test_uuid },
     { "endian: unaligned", test_endian })
