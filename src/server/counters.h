@@ -54,8 +54,9 @@ extern const struct tk_counter_row tk_counter_rows[TK_COUNTER_TOTAL];
 
 #define TK_PAGE_PANIC_BYTES   512u
 #define TK_PAGE_ADDRESS_COUNT 1024u
+#define TK_PAGE_LISTENERS     64u
 
-/* How many connections of this process come from one address (by its hash; 0: free). */
+/* How many connections of this process come from one address (by its hash; 0: never used). */
 struct tk_page_address {
 	uint64_t hash;
 	uint64_t count;
@@ -68,6 +69,7 @@ struct tk_process_page {
 	uint64_t memory_bytes; /* held for requests and replies now */
 	char panic[TK_PAGE_PANIC_BYTES];
 	uint64_t counters[TK_COUNTER_TOTAL];
+	uint64_t listener_connections[TK_PAGE_LISTENERS]; /* of them, by listener */
 	struct tk_page_address addresses[TK_PAGE_ADDRESS_COUNT];
 };
 

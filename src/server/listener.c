@@ -6,7 +6,9 @@
  * socket is still readable, the one with the fewest is not taking (stopped, or full), and whoever
  * looked accepts.  A worker without a free descriptor steps back as well, and says so.
  *
- * Limits hold over all workers: each publishes its count by address, and the sum is compared.
+ * Limits hold over all workers: each publishes its counts by listener and by address, and the sums
+ * are compared.  Workers that accept in one moment may pass a limit together, by one each.  Counts
+ * by address have a bounded table; addresses that do not fit are not limited.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,7 +19,6 @@
 #include <unistd.h>
 
 #include "base/errlog.h"
-#include "base/map.h"
 #include "os/poll.h"
 #include "server/worker.h"
 
@@ -32,7 +33,6 @@ struct tk_listener {
 	struct tk_event event;
 	struct tk_timer back;
 	uint64_t accepted_before; /* by all workers, when this one stepped back */
-	int32_t conn_count;       /* of this worker by this listener */
 };
 
 static uint64_t
@@ -55,23 +55,26 @@ has_fewest(const struct tk_worker *worker)
 	return true;
 }
 
-/* ---- counts by address ---- */
+/* ---- counts by address and by listener ---- */
 
+/* Of an address at a listener, or (0) at any.  An IPv4 address is the same in IPv6's clothes. */
 static uint64_t
-address_hash(const struct sockaddr *peer)
+address_hash(const struct sockaddr *peer, unsigned listener)
 {
-	uint8_t bytes[16] = { 0 };
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)peer;
+	uint64_t a = 0, b = 0;
 
-	if (peer->sa_family == AF_INET)
-		memcpy(bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-	else if (peer->sa_family == AF_INET6)
-		memcpy(bytes, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
+	if (peer->sa_family == AF_INET) {
+		memcpy(&a, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+	} else if (peer->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+		memcpy(&a, &six->sin6_addr.s6_addr[12], 4);
+	} else if (peer->sa_family == AF_INET6) {
+		memcpy(&a, &six->sin6_addr.s6_addr[0], 8);
+		memcpy(&b, &six->sin6_addr.s6_addr[8], 8);
+	}
 	/* The same in every worker, so no secret key; forging a collision only limits the forger.
 	 */
-	uint64_t a, b;
-
-	memcpy(&a, bytes, 8);
-	memcpy(&b, bytes + 8, 8);
+	b += listener;
 	a = (a ^ (b * 0x9e3779b97f4a7c15u)) * 0xff51afd7ed558ccdu;
 	a ^= a >> 32;
 	return a == 0 ? 1 : a;
@@ -118,7 +121,9 @@ address_add(uint64_t hash, int by)
 		    &tk_page->addresses[(hash + i) % TK_PAGE_ADDRESS_COUNT];
 
 		if (at->hash == hash) {
-			at->count += (uint64_t)(int64_t)by;
+			/* One that found the table full was not counted, but is not told apart. */
+			if (by > 0 || at->count > 0)
+				at->count += (uint64_t)(int64_t)by;
 			return;
 		}
 		if (spare == NULL && (at->hash == 0 || at->count == 0))
@@ -130,6 +135,29 @@ address_add(uint64_t hash, int by)
 		*spare = (struct tk_page_address){ .hash = hash, .count = (uint64_t)by };
 }
 
+static bool
+limited(int32_t limit, uint64_t count)
+{
+	return limit < INT32_MAX && count >= (uint64_t)limit;
+}
+
+/* Its place in a page; those past the end share the last one. */
+static size_t
+listener_place(const struct tk_listener *listener)
+{
+	return TK_MIN(listener->index, TK_PAGE_LISTENERS - 1);
+}
+
+/* By 1 or -1: a connection of peer has come or gone. */
+static void
+counts_add(const struct tk_listener *listener, const struct sockaddr *peer, int by)
+{
+	tk_page->listener_connections[listener_place(listener)] += (uint64_t)(int64_t)by;
+	address_add(address_hash(peer, 0), by);
+	if (listener->settings->max_connections_per_ip < INT32_MAX)
+		address_add(address_hash(peer, listener->index + 1), by);
+}
+
 /* ---- accepting ---- */
 
 /* Why the broker as a whole does not want one more from peer, or NULL. */
@@ -137,20 +165,25 @@ static const char *
 refused(const struct tk_listener *listener, const struct sockaddr *peer)
 {
 	const struct tk_worker *worker = listener->worker;
-	const struct tk_settings *settings = worker->settings;
-	int32_t per_ip =
-	    TK_MIN(settings->max_connections_per_ip, listener->settings->max_connections_per_ip);
-	uint64_t total = 0;
+	const struct tk_listener_settings *own = listener->settings;
+	uint64_t total = 0, by_listener = 0;
 
-	if (!tk_listener_admits(listener->settings, peer))
+	for (size_t i = 0; i < worker->proc->worker_count; i++) {
+		const struct tk_process_page *page = worker->proc->worker_pages[i];
+
+		total += page->connections;
+		by_listener += page->listener_connections[listener_place(listener)];
+	}
+	if (!tk_listener_admits(own, peer))
 		return "its address is not allowed";
-	if (per_ip < INT32_MAX && address_count(worker, address_hash(peer)) >= (uint64_t)per_ip)
+	if (limited(worker->settings->max_connections_per_ip,
+		address_count(worker, address_hash(peer, 0))) ||
+	    limited(own->max_connections_per_ip,
+		address_count(worker, address_hash(peer, listener->index + 1))))
 		return "its address has max_connections_per_ip connections";
-	for (size_t i = 0; i < worker->proc->worker_count; i++)
-		total += worker->proc->worker_pages[i]->connections;
-	if (total >= (uint64_t)settings->max_connections)
+	if (limited(worker->settings->max_connections, total))
 		return "there are max_connections connections";
-	if (listener->conn_count >= listener->settings->max_connections)
+	if (limited(own->max_connections, by_listener))
 		return "its listener has max_connections connections";
 	return NULL;
 }
@@ -173,8 +206,7 @@ listener_take(struct tk_listener *listener, int fd, const struct sockaddr_storag
 	}
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	address_add(address_hash((const struct sockaddr *)peer), 1);
-	listener->conn_count++;
+	counts_add(listener, (const struct sockaddr *)peer, 1);
 	tk_conn_new(listener->worker, listener->index, fd, peer);
 }
 
@@ -257,6 +289,10 @@ tk_listeners_start(struct tk_worker *worker)
 	if (worker->listeners == NULL)
 		return -ENOMEM;
 	worker->listener_count = cycle->listener_count;
+	/* What one before us has left in this page is gone with him. */
+	memset(tk_page->listener_connections, 0, sizeof(tk_page->listener_connections));
+	memset(tk_page->addresses, 0, sizeof(tk_page->addresses));
+	tk_page->connections = tk_page->memory_bytes = 0;
 	for (unsigned i = 0; i < cycle->listener_count; i++) {
 		struct tk_listener *listener = &worker->listeners[i];
 		int rc;
@@ -280,13 +316,14 @@ tk_listeners_stop(struct tk_worker *worker)
 	for (size_t i = 0; i < worker->listener_count; i++) {
 		tk_event_remove(worker->proc->loop, &worker->listeners[i].event);
 		tk_timer_stop(worker->proc->loop, &worker->listeners[i].back);
-		(void)close(worker->listeners[i].event.fd);
+		if (worker->listeners[i].event.fd >= 0)
+			(void)close(worker->listeners[i].event.fd);
+		worker->listeners[i].event.fd = -1;
 	}
 }
 
 void
 tk_listener_conn_closed(struct tk_worker *worker, unsigned listener, const struct sockaddr *peer)
 {
-	worker->listeners[listener].conn_count--;
-	address_add(address_hash(peer), -1);
+	counts_add(&worker->listeners[listener], peer, -1);
 }

@@ -60,6 +60,8 @@ worker_stop(struct tk_process *proc, bool fast)
 		tk_process_exit(proc, 0);
 		return;
 	}
+	if (tk_timer_running(&wp->drain))
+		return; /* told once more: that makes it no longer */
 	tk_conns_quit(&wp->worker);
 	(void)tk_timer_start(proc->loop, &wp->drain, proc->settings->shutdown_timeout_ms);
 	(void)tk_timer_start(proc->loop, &wp->drained, 0);

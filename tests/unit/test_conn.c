@@ -445,6 +445,113 @@ test_at_rest(void)
 	env_free();
 }
 
+/* ---- listeners ---- */
+
+static bool
+is_admitted(int *ret_fd)
+{
+	*ret_fd = client_new();
+	return !client_is_closed(*ret_fd);
+}
+
+/* A listener's limit holds over all workers, as the broker's does. */
+static void
+test_limits(void)
+{
+	static struct tk_process_page other;
+	int fds[3];
+
+	env_new(ARENA);
+	memset(&other, 0, sizeof(other));
+	env.proc.worker_pages[1] = &other;
+	env.proc.worker_count = 2;
+	other.connections = other.listener_connections[0] = 5;
+	env.listener.max_connections = 6;
+	CU_ASSERT(is_admitted(&fds[0]) && !is_admitted(&fds[1]));
+	other.listener_connections[0] = 4;
+	CU_ASSERT(is_admitted(&fds[2]));
+	CU_ASSERT(tk_count_of(tk_page, TK_COUNT_connections_refused) == 1);
+	for (int i = 0; i < 3; i++)
+		(void)close(fds[i]);
+	env_free();
+}
+
+static void
+test_limits_of_addresses(void)
+{
+	int fds[5];
+
+	env_new(ARENA);
+	env.listener.max_connections_per_ip = 2;
+	CU_ASSERT(is_admitted(&fds[0]) && is_admitted(&fds[1]) && !is_admitted(&fds[2]));
+	(void)close(fds[0]);
+	turns(5);
+	CU_ASSERT(is_admitted(&fds[3]) && !is_admitted(&fds[4]));
+	for (int i = 1; i < 5; i++)
+		(void)close(fds[i]);
+	env_free();
+}
+
+/* A connection that found the table of addresses full is not taken from another one's count. */
+static void
+test_addresses_full(void)
+{
+	struct tk_page_address *addresses = tk_page->addresses;
+	int fds[3];
+
+	env_new(ARENA);
+	for (size_t i = 0; i < TK_PAGE_ADDRESS_COUNT; i++)
+		addresses[i] = (struct tk_page_address){ .hash = 1000 + i, .count = 1 };
+	fds[0] = client_new();
+	addresses[7].count = 0;
+	fds[1] = client_new();
+	CU_ASSERT(addresses[7].hash != 1007 && addresses[7].count == 1);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	turns(5);
+	CU_ASSERT(addresses[7].count == 0 && env.worker.conn_count == 0);
+	env.settings->max_connections_per_ip = 2;
+	CU_ASSERT(is_admitted(&fds[2]));
+	(void)close(fds[2]);
+	env_free();
+}
+
+/* Told to stop once more, a worker closes nothing that has its listener's number by now. */
+static void
+test_listeners_stopped_twice(void)
+{
+	int listening, fd;
+
+	env_new(ARENA);
+	listening = env.cycle_listener.fd;
+	tk_listeners_stop(&env.worker);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CU_ASSERT_FATAL(fd == listening);
+	tk_listeners_stop(&env.worker);
+	CU_ASSERT(fcntl(fd, F_GETFD) >= 0);
+	(void)close(fd);
+	env_free();
+}
+
+/* The page is inherited from a worker that died, its connections are not. */
+static void
+test_inherited_page(void)
+{
+	int fd;
+
+	env_new(ARENA);
+	tk_listeners_stop(&env.worker);
+	free(env.worker.listeners);
+	memset(tk_page->addresses, 1, sizeof(tk_page->addresses));
+	tk_page->connections = tk_page->listener_connections[0] = 1000;
+	env.cycle_listener.fd = env_listen();
+	env.listener.max_connections = env.listener.max_connections_per_ip = 1;
+	CU_ASSERT_FATAL(tk_listeners_start(&env.worker) == 0);
+	CU_ASSERT(tk_page->connections == 0 && is_admitted(&fd));
+	(void)close(fd);
+	env_free();
+}
+
 TK_UNIT_MAIN("conn", { "answers leave in the order of requests", test_order },
     { "one that is alone is alone", test_alone },
     { "a bound on what is under way together", test_in_flight },
@@ -458,4 +565,9 @@ TK_UNIT_MAIN("conn", { "answers leave in the order of requests", test_order },
     { "time: a wake-up keeps the timer", test_wake_keeps_timer },
     { "time: stalled frames", test_stalled }, { "time: dripping frames", test_dripping },
     { "time: idle connections", test_idle }, { "quit", test_quit },
-    { "at rest nothing turns", test_at_rest })
+    { "at rest nothing turns", test_at_rest },
+    { "listeners: limits over all workers", test_limits },
+    { "listeners: limits of addresses", test_limits_of_addresses },
+    { "listeners: more addresses than are counted", test_addresses_full },
+    { "listeners: stopped twice", test_listeners_stopped_twice },
+    { "listeners: a page of one who died", test_inherited_page })
