@@ -1,186 +1,306 @@
 #!/bin/sh
-# Everything that can be checked, on Debian 12: sh contrib/check.sh [--full] [STEP...]
+# Installs what the tests need, builds and runs everything there is, on Debian 12:
 #
-# Installs what the tests need (named first), builds out of tree in build-check, and runs the steps
-# below, or those named.  --full runs soaks and fuzzers at their stated length.  The last line counts;
-# the exit status is 0 if nothing failed.  With TAKHIN_REQUIRE_ALL=1 a foreign client may be skipped
-# only when its registry cannot be reached.
+#	sh contrib/check.sh [--full] [STEP...]
+#
+# One line for each thing that ran, the end of the log below those that failed, and as the last line
+# "N passed, N failed, N skipped"; exit 1 if one failed.  All is done in a copy of the checkout in
+# build-check, which is made anew, or used again where steps are named.  Steps: see the table at the end.
+#
+# TAKHIN_REQUIRE_ALL=1: what is skipped has failed, unless a registry cannot be reached at all.
+# Fuzzers run for 10 seconds each, for 60 with CI=true or TAKHIN_REQUIRE_ALL=1, for 10 minutes with --full,
+# which the tests see as TAKHIN_FULL=1.
+#
+# A system test is an executable tests/system/test_*.sh: it finds the source in TAKHIN_SOURCE_DIR, the
+# programs in TAKHIN_BUILD_DIR, and exits 0 (passed), 77 (skipped, its last line says why) or else.
 set -u
+cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
-
-steps="install gcc sanitizers valgrind system compat fuzz distcheck bench"
-top=$(cd "$(dirname "$0")/.." && pwd)
+top=$(pwd)
 self=$top/contrib/check.sh
-work=$top/build-check
-logs=$work/logs
-fuzz_seconds=10
-case ${CI-}${TAKHIN_REQUIRE_ALL-} in
-?*) fuzz_seconds=60 ;;
-esac
-packages="build-essential autoconf automake pkg-config python3 libconfig-dev libjansson-dev libisal-dev
-	zlib1g-dev libzstd-dev liblz4-dev libsnappy-dev libsystemd-dev libcunit1-dev
-	clang clang-format libclang-rt-14-dev llvm mandoc valgrind strace gdb iproute2 lsof procps
-	kcat librdkafka-dev python3-kafka python3-lz4 python3-snappy python3-zstandard"
+out=$top/build-check
+logs=$out/logs
+source=$out/source
 passed=0 failed=0 skipped=0
+jobs=$(nproc)
+fuzz_seconds=10
+if test "${CI-}" = true || test "${TAKHIN_REQUIRE_ALL-}" = 1; then
+	fuzz_seconds=60
+fi
 
-pass() {
-	passed=$((passed + 1))
-	echo "PASS $*"
+# name			why
+packages='
+build-essential		the build
+autoconf automake	the build
+pkg-config python3	the build
+libconfig-dev		settings
+libjansson-dev		the control socket
+libisal-dev		checksums
+zlib1g-dev libzstd-dev	compressed records
+liblz4-dev libsnappy-dev	compressed records
+libsystemd-dev		readiness for systemd
+libcunit1-dev		unit tests
+clang libclang-rt-14-dev llvm	the second compiler, sanitizers, fuzzers
+clang-format mandoc	style
+valgrind strace gdb	system tests
+procps			system tests
+kcat librdkafka-dev	clients
+python3-kafka python3-lz4 python3-snappy	clients
+'
+
+# row PASS|FAIL|SKIP NAME [REASON]
+row() {
+	status=$1
+	name=$2
+	shift 2
+	if test "$status" = SKIP && test "${TAKHIN_REQUIRE_ALL-}" = 1; then
+		case $* in
+		*"registry unreachable: "*) ;;
+		*) status=FAIL ;;
+		esac
+	fi
+	case $status in
+	PASS) passed=$((passed + 1)) ;;
+	FAIL) failed=$((failed + 1)) ;;
+	SKIP) skipped=$((skipped + 1)) ;;
+	esac
+	printf '%s %s %s\n' "$status" "$name" "$*"
 }
 
-# flunk NAME LOG [REASON]
-flunk() {
-	failed=$((failed + 1))
-	echo "FAIL $1 ${3-}"
-	tail -n 25 "$2" 2>/dev/null | sed 's/^/    /'
+log_tail() {
+	test ! -s "$1" || tail -n "${2-30}" "$1" | sed 's/^/    /'
 }
 
-skip() {
-	skipped=$((skipped + 1))
-	echo "SKIP $*"
-}
-
-# run NAME SECONDS COMMAND...: one check; its output goes to a log, 77 is a skip.
+# run NAME LIMIT COMMAND...: one thing, by its exit status.
 run() {
-	name=$1
+	what=$1
 	limit=$2
 	shift 2
-	log=$logs/$(echo "$name" | tr ' /' '__').log
-	began=$(date +%s)
-	timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null
-	status=$?
-	took=$(($(date +%s) - began))
-	case $status in
-	0) pass "$name ($took s)" ;;
-	77) skip "$name: $(tail -n 1 "$log" | cut -c1-200)" ;;
-	124) flunk "$name" "$log" "(no end after $limit s)" ;;
-	*) flunk "$name" "$log" "(exit $status, $took s)" ;;
+	log=$logs/$(echo "$what" | tr '/ ' '--').log
+	start=$(date +%s)
+	timeout -k 20 "$limit" "$@" >"$log" 2>&1 </dev/null
+	code=$?
+	took="($(($(date +%s) - start)) s)"
+	case $code in
+	0) row PASS "$what" "$took" ;;
+	77) row SKIP "$what" "$took $(tail -n 1 "$log" | sed 's/^SKIP: //')" ;;
+	124 | 137) row FAIL "$what" "$took not done in $limit s" && log_tail "$log" ;;
+	*) row FAIL "$what" "$took exit $code" && log_tail "$log" ;;
 	esac
-	return $status
+	return "$code"
 }
 
-# counted PREFIX LOG: takes over the lines of automake's tests or of tests/compat/run.
-counted() {
-	while read -r verdict rest; do
-		case $verdict in
-		PASS | PASS:) pass "$1 $rest" ;;
-		FAIL | FAIL: | ERROR: | XPASS:) flunk "$1 $rest" /dev/null ;;
-		SKIP | SKIP:) skip "$1 $rest" ;;
+# run_rows NAME LIMIT COMMAND...: one that reports its own tests as lines "PASS name ..." or "PASS: name".
+run_rows() {
+	what=$1
+	limit=$2
+	shift 2
+	log=$logs/$what.log
+	before=$failed
+	rm -f "$out/fifo"
+	mkfifo "$out/fifo"
+	{
+		timeout -k 20 "$limit" "$@" 2>&1 </dev/null
+		echo "EXIT $?"
+	} | tee "$log" >"$out/fifo" &
+	while IFS= read -r line; do
+		status=${line%%[: ]*}
+		rest=${line#*[: ]}
+		case $line in
+		"PASS"[:\ ]* | "FAIL"[:\ ]* | "SKIP"[:\ ]*) row "$status" "$what ${rest# }" ;;
+		"ERROR: "* | "XPASS: "*) row FAIL "$what ${rest# }" ;;
+		"    "*) test $failed -eq $before || printf '%s\n' "$line" ;;
+		"EXIT "*) code=$rest ;;
 		esac
-	done <<-EOF
-		$(grep -E '^(PASS|FAIL|SKIP|ERROR|XPASS):? ' "$2")
-	EOF
-}
-
-# build FOLDER [CONFIGURE OPTION...]
-build() {
-	test -x "$top/configure" || (cd "$top" && sh autogen.sh) || return 1
-	mkdir -p "$work/$1" && cd "$work/$1" || return 1
-	shift
-	"$top/configure" "$@" && make -j "$(nproc)"
-}
-
-step_install() {
-	wanted=
-	for package in $packages; do
-		dpkg -s "$package" 2>/dev/null | grep -q '^Status: install ok installed' || wanted="$wanted $package"
-	done
-	command -v java >/dev/null && command -v javac >/dev/null || wanted="$wanted openjdk-17-jdk-headless"
-	command -v mvn >/dev/null || wanted="$wanted maven"
-	command -v npm >/dev/null || wanted="$wanted nodejs npm"
-	sudo=
-	test "$(id -u)" -eq 0 || sudo=sudo
-	if test -n "$wanted"; then
-		echo "installing Debian packages:$wanted"
-		run "apt-get update" 300 $sudo apt-get update
-		# shellcheck disable=SC2086
-		run "apt-get install" 900 $sudo env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -y --no-install-recommends $wanted
-	elif test -z "$(find /var/lib/apt/lists -name '*Packages*' -print -quit)"; then
-		run "apt-get update" 300 $sudo apt-get update
+	done <"$out/fifo"
+	wait $!
+	if test "$code" -ne 0 && test $failed -eq $before; then
+		row FAIL "$what" "exit $code"
+		log_tail "$log"
 	fi
 }
 
-step_gcc() {
-	run "build with gcc -Werror" 900 sh "$self" --build gcc --enable-werror || return
-	cd "$work/gcc" || return
-	timeout 900 make -j "$(nproc)" check >"$logs/check-gcc.log" 2>&1
-	counted gcc "$logs/check-gcc.log"
+installed() {
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
-step_sanitizers() {
-	run "build with clang -Werror, ASan, UBSan" 900 sh "$self" --build clang CC=clang --enable-werror \
-		--enable-asan --enable-ubsan || return
-	cd "$work/clang" || return
-	timeout 1200 make -j "$(nproc)" check TESTS='$(UNIT_TESTS)' >"$logs/check-clang.log" 2>&1
-	counted "clang+asan+ubsan" "$logs/check-clang.log"
+# What is not there of the table, and of the languages whose tools may have come another way.
+missing_packages() {
+	for package in $(echo "$packages" | cut -f1); do
+		installed "$package" || echo "$package"
+	done
+	command -v javac >/dev/null || echo openjdk-17-jdk-headless
+	command -v mvn >/dev/null || echo maven
+	command -v node >/dev/null || echo nodejs
+	command -v npm >/dev/null || echo npm
+}
+
+apt_get() {
+	if test "$(id -u)" -eq 0; then
+		env DEBIAN_FRONTEND=noninteractive apt-get -q "$@"
+	elif command -v sudo >/dev/null; then
+		sudo -n true && sudo env DEBIAN_FRONTEND=noninteractive apt-get -q "$@"
+	else
+		echo "run this as root, or install sudo" && false
+	fi
+}
+
+# The package index is also what the clients' round trips carry, so it is brought up to date in any case.
+step_packages() {
+	missing=$(missing_packages | tr '\n' ' ')
+	echo "apt-get update; to be installed: ${missing:-nothing}"
+	if ! apt_get update -o APT::Update::Error-Mode=any >"$logs/apt.log" 2>&1; then
+		log_tail "$logs/apt.log" 5
+		TAKHIN_UNREACHABLE=Debian
+		export TAKHIN_UNREACHABLE
+		echo "Debian's archive cannot be reached, or not by this user"
+	fi
+	if test -z "$missing" || apt_get install -y --no-install-recommends $missing >>"$logs/apt.log" 2>&1; then
+		row PASS packages
+	else
+		row FAIL packages "could not install $missing"
+		log_tail "$logs/apt.log"
+	fi
+}
+
+# build NAME ARGUMENT...: configures and builds in build-check/NAME.
+build() {
+	folder=$out/$1
+	shift
+	mkdir -p "$folder"
+	cd "$folder" && "$source/configure" --enable-werror "$@" && make -j "$jobs" all &&
+		make -j "$jobs" check TESTS=
+}
+
+built() {
+	test -x "$out/gcc/takhin" && return
+	row FAIL "$1" "the broker was not built"
+	false
+}
+
+# Automake keeps what a failed test said in a file; it belongs on the screen.
+make_check() {
+	{ make -C "$1" -j "$jobs" check || echo "EXIT $?"; } | while IFS= read -r line; do
+		case $line in
+		"EXIT "*) exit "${line#EXIT }" ;;
+		*) printf '%s\n' "$line" ;;
+		esac
+		case $line in
+		"FAIL: "* | "ERROR: "*) log_tail "$1/${line#*: }.log" ;;
+		esac
+	done
+}
+
+step_gcc() {
+	run "gcc autogen.sh" 300 sh "$source/autogen.sh"
+	run "gcc build" 900 sh "$self" --as build gcc CC=gcc || return
+	run_rows check 900 sh "$self" --as make_check "$out/gcc"
+}
+
+step_clang() {
+	run "clang build" 900 sh "$self" --as build clang CC=clang --enable-asan --enable-ubsan --enable-fuzz || return
+	run_rows asan 1500 sh "$self" --as make_check "$out/clang"
 }
 
 step_valgrind() {
-	cd "$work/gcc" || return
-	for program in "$work"/gcc/tests/unit/test_*; do
-		case $program in
-		*.log | *.trs | *.o) continue ;;
-		esac
-		run "valgrind $(basename "$program")" 600 env TAKHIN_SOURCE_DIR="$top" srcdir="$top" \
-			valgrind -q --error-exitcode=9 --leak-check=full \
-			--errors-for-leak-kinds=definite --child-silent-after-fork=yes "$program"
+	built valgrind || return
+	for program in "$out"/gcc/tests/unit/test_*; do
+		case $program in *.*) continue ;; esac
+		run "valgrind $(basename "$program")" 900 sh -c 'cd "$1" && exec valgrind -q --error-exitcode=9 \
+			--leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes "$2"' \
+			- "$out/gcc" "$program"
 	done
 }
 
 step_system() {
-	for script in "$top"/tests/system/test_*.sh; do
-		cd "$work/gcc" || return
-		TAKHIN_BUILD_DIR=$work/gcc TAKHIN_SOURCE_DIR=$top \
-			run "system $(basename "$script" .sh)" 420 sh "$script"
+	built system || return
+	for test in "$source"/tests/system/test_*.sh; do
+		test -x "$test" || continue
+		run "system $(basename "$test" .sh)" 300 sh -c 'cd "$TAKHIN_BUILD_DIR" && exec "$1"' - "$test"
 	done
 }
 
 step_compat() {
-	cd "$work/gcc" || return
-	TAKHIN_BUILD_DIR=$work/gcc TAKHIN_COMPAT_WORKDIR=$work/compat timeout 1800 \
-		sh "$top/tests/compat/run" >"$logs/compat.log" 2>&1
-	status=$?
-	counted compat "$logs/compat.log"
-	grep -q '^compat: ' "$logs/compat.log" || flunk "compat" "$logs/compat.log" "(exit $status)"
+	built compat || return
+	run_rows compat 1500 sh "$source/tests/compat/run"
 }
 
 step_fuzz() {
-	run "build with clang, libFuzzer" 900 sh "$self" --build fuzz CC=clang --enable-fuzz --enable-asan \
-		--enable-ubsan || return
-	for target in frames decoders batches; do
-		mkdir -p "$work/corpus/$target"
-		run "fuzz $target, $fuzz_seconds s" $((fuzz_seconds + 120)) \
-			"$work/fuzz/tests/fuzz/fuzz_$target" -max_total_time=$fuzz_seconds \
-			-artifact_prefix="$logs/" "$work/corpus/$target"
+	for program in "$out"/clang/tests/fuzz/fuzz_*; do
+		case $program in *.*) continue ;; esac
+		if ! test -x "$program"; then
+			row FAIL fuzz "nothing was built"
+			return
+		fi
+		name=$(basename "$program")
+		mkdir -p "$out/corpus/$name"
+		run "fuzz $name" $((fuzz_seconds + 120)) "$program" -max_total_time=$fuzz_seconds -timeout=25 \
+			-artifact_prefix="$out/corpus/$name-" "$out/corpus/$name"
 	done
 }
 
+# Python is out of reach for the tarball's build: what it would make is in there.
 step_distcheck() {
-	cd "$work/gcc" || return
-	run "make distcheck" 1500 make distcheck
+	built distcheck || return
+	run distcheck 1500 make -C "$out/gcc" -j "$jobs" distcheck DISTCHECK_CONFIGURE_FLAGS=PYTHON3=/nonexistent
 }
 
+step_quickstart() {
+	run quickstart 600 sh "$source/contrib/quickstart.sh" --once --port 19192
+}
+
+# Whether it runs; its figures are for a quiet machine (tests/bench/run).
 step_bench() {
-	TAKHIN_BUILD_DIR=$work/gcc run "bench (that it runs)" 300 sh "$top/tests/bench/run" 1 64
-	sed -n 's/^\(.*medians.*\)/    \1/p' "$logs/bench_(that_it_runs).log" 2>/dev/null
+	built bench || return
+	run "bench, one short round" 300 sh "$source/tests/bench/run" 1 16
 }
 
-if test "${1-}" = --build; then
+# The checkout as git sees it, without what builds have left in it; a tarball's tree as it is.
+copy_source() {
+	rm -rf "$out"
+	mkdir -p "$logs" "$source"
+	if test -e .git; then
+		git -c safe.directory="$top" ls-files -co --exclude-standard -z |
+			tar c --null -T - --ignore-failed-read | tar x -C "$source"
+	else
+		tar c --exclude=./build* --exclude=./quickstart-data . | tar x -C "$source"
+	fi
+}
+
+if test "${1-}" = --as; then
 	shift
-	build "$@"
+	"$@"
 	exit
 fi
 if test "${1-}" = --full; then
-	fuzz_seconds=3600
+	fuzz_seconds=600
 	TAKHIN_FULL=1
 	export TAKHIN_FULL
 	shift
 fi
-mkdir -p "$logs"
-for step in ${*:-$steps}; do
-	echo "== $step"
-	step_"$step"
+TAKHIN_SOURCE_DIR=$source TAKHIN_BUILD_DIR=$out/gcc srcdir=$source
+TAKHIN_COMPAT_WORKDIR=$out/compat
+export TAKHIN_SOURCE_DIR TAKHIN_BUILD_DIR srcdir TAKHIN_COMPAT_WORKDIR
+test $# -gt 0 && test -d "$source" || copy_source
+
+# In this order; later ones need what earlier ones build.
+steps='
+packages	what builds and tests need is installed
+gcc		a build without warnings, make check
+clang		the same with ASan and UBSan
+valgrind	the unit tests
+system		tests/system
+compat		foreign clients: tests/compat
+fuzz		tests/fuzz
+distcheck	make distcheck, the tarball built without Python
+quickstart	contrib/quickstart.sh --once
+bench		tests/bench, whether it runs
+'
+started=$(date +%s)
+for step in ${*:-$(echo "$steps" | cut -f1)}; do
+	echo "== $step: $(echo "$steps" | sed -n "s/^$step	*//p")"
+	"step_$step"
 done
+echo "all of it took $(($(date +%s) - started)) s; logs are in $logs"
 echo "$passed passed, $failed failed, $skipped skipped"
 test $failed -eq 0

@@ -32,12 +32,17 @@ skip() {
 	exit 77
 }
 
-# need PROGRAM PACKAGE...: the program, or a skip that names Debian's packages.
-need() {
-	command -v "$1" >/dev/null 2>&1 && return
+# skip_package WHAT PACKAGE...: contrib/check.sh sets TAKHIN_UNREACHABLE where it could not ask for them.
+skip_package() {
+	test -z "${TAKHIN_UNREACHABLE-}" || skip "registry unreachable: $TAKHIN_UNREACHABLE ($1 was not found)"
 	missing=$1
 	shift
 	skip "$missing was not found: install Debian's $*"
+}
+
+# need PROGRAM PACKAGE...: the program, or a skip that names Debian's packages.
+need() {
+	command -v "$1" >/dev/null 2>&1 || skip_package "$@"
 }
 
 # install_failed REGISTRY LOG: a skip only when nothing answers there, otherwise a failure.
@@ -54,7 +59,7 @@ install_failed() {
 build_c() {
 	need cc build-essential
 	need pkg-config pkg-config
-	pkg-config --exists rdkafka || skip "librdkafka was not found: install Debian's librdkafka-dev"
+	pkg-config --exists rdkafka || skip_package librdkafka librdkafka-dev
 	test "$work/$1" -nt "$compat/$1.c" && return
 	cc -std=gnu11 -Wall -Wextra -O2 -o "$work/$1.new" "$compat/$1.c" $(pkg-config --cflags --libs rdkafka)
 	mv "$work/$1.new" "$work/$1"
