@@ -137,8 +137,11 @@ channel_flush(struct tk_channel *chan)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
-			/* What the peer sent before it went is still to be read; EOF ends it. */
+			/* What the peer sent before it went is still to be read; EOF ends it.  One
+			 * that is still there must not go on without what is dropped here. */
 			chan->out_at = chan->out_len = 0;
+			if (errno != EPIPE && errno != ECONNRESET)
+				channel_end(chan);
 			break;
 		}
 		chan->out_at += (size_t)n;
@@ -201,14 +204,20 @@ tk_channel_connect(struct tk_loop *loop, int run_dir_fd, const char *name,
     const struct tk_channel_ops *ops, void *owner, struct tk_channel **ret_chan)
 {
 	const struct tk_frame_hello hello = { .version = TK_FRAMES_VERSION };
+	struct tk_channel *chan = NULL;
 	int rc, fd = tk_unix_connect(run_dir_fd, name);
 
 	if (fd < 0)
 		return fd;
-	rc = tk_channel_new(loop, fd, ops, owner, ret_chan);
+	rc = tk_channel_new(loop, fd, ops, owner, &chan);
 	if (rc == 0)
-		rc = tk_channel_send1(*ret_chan, TK_FRAME_HELLO, 0, &hello, sizeof(hello));
-	return rc;
+		rc = tk_channel_send1(chan, TK_FRAME_HELLO, 0, &hello, sizeof(hello));
+	if (rc < 0) {
+		tk_channel_free(&chan);
+		return rc;
+	}
+	*ret_chan = chan;
+	return 0;
 }
 
 void

@@ -116,8 +116,10 @@ tk_worker_forward(struct tk_worker *worker, const struct tk_request *req, int16_
 	call->done = done;
 	call->owner = owner;
 	call->timer.expire = forward_expire;
-	if (tk_channel_send(link->chan, TK_FRAME_FORWARD, call->id, iov, 3 + pieces) < 0 ||
-	    tk_timer_start(worker->proc->loop, &call->timer, timeout_ms + GRACE_MS) < 0) {
+	/* Sent last: an error says that nothing was. */
+	if (tk_timer_start(worker->proc->loop, &call->timer, timeout_ms + GRACE_MS) < 0 ||
+	    tk_channel_send(link->chan, TK_FRAME_FORWARD, call->id, iov, 3 + pieces) < 0) {
+		tk_timer_stop(worker->proc->loop, &call->timer);
 		free(call);
 		return -EPIPE;
 	}
@@ -132,17 +134,20 @@ static bool
 link_frame(struct tk_channel *chan, const struct tk_frame *frame, const void *payload)
 {
 	struct tk_coordinator_link *link = tk_channel_owner(chan);
-	const struct tk_frame_forwarded *forwarded = payload;
+	struct tk_frame_forwarded forwarded;
 	struct tk_forward_call *call;
 
-	if (frame->type != TK_FRAME_FORWARDED || frame->len < sizeof(*forwarded) ||
-	    frame->len != sizeof(*forwarded) + forwarded->body_len)
+	if (frame->type != TK_FRAME_FORWARDED || frame->len < sizeof(forwarded))
+		return false;
+	memcpy(&forwarded, payload, sizeof(forwarded)); /* bodies are of any length */
+	if (frame->len - sizeof(forwarded) != forwarded.body_len)
 		return false;
 	TAILQ_FOREACH (call, &link->calls, link)
 		if (call->id == frame->id)
 			break;
 	if (call != NULL)
-		forward_settle(call, forwarded->status, forwarded + 1, forwarded->body_len);
+		forward_settle(call, forwarded.status, (const uint8_t *)payload + sizeof(forwarded),
+		    forwarded.body_len);
 	return true;
 }
 

@@ -25,6 +25,7 @@
 #include "os/unix.h"
 
 #define ORPHAN_MS         800
+#define NO_FILES_MS       100
 #define SETTINGS_TEXT_MAX ((size_t)1 << 20)
 
 static struct tk_process_page stand_in_page;
@@ -493,6 +494,28 @@ tk_process_exit(struct tk_process *proc, int exit_code)
 }
 
 static void
+server_again(struct tk_timer *timer)
+{
+	struct tk_channel_server *server = TK_CONTAINER_OF(timer, struct tk_channel_server, again);
+	struct tk_loop *loop = server->proc->loop;
+
+	if (tk_event_add(loop, &server->event, TK_POLL_READ) < 0)
+		(void)tk_timer_start(loop, &server->again, NO_FILES_MS);
+}
+
+/* Who connects waits in the socket's backlog until there is a descriptor for him. */
+static void
+server_step_back(struct tk_channel_server *server)
+{
+	static struct tk_errlog_limit limit;
+
+	if (tk_errlog_allowed(&limit, 1))
+		tk_err("could not accept a process's connection: %s", strerror(errno));
+	tk_event_remove(server->proc->loop, &server->event);
+	(void)tk_timer_start(server->proc->loop, &server->again, NO_FILES_MS);
+}
+
+static void
 server_ready(struct tk_event *event, unsigned what)
 {
 	struct tk_channel_server *server = TK_CONTAINER_OF(event, struct tk_channel_server, event);
@@ -500,8 +523,11 @@ server_ready(struct tk_event *event, unsigned what)
 	int fd = accept4(event->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			server_step_back(server);
 		return;
+	}
 	peer = tk_process_peer(server->proc, tk_unix_peer_pid(fd));
 	if (peer == NULL) {
 		(void)close(fd);
@@ -515,6 +541,7 @@ tk_channel_server_start(struct tk_channel_server *server, struct tk_process *pro
 {
 	server->proc = proc;
 	server->event = (struct tk_event){ .fd = listening_fd, .ready = server_ready };
+	server->again = (struct tk_timer){ .expire = server_again };
 	return tk_event_add(proc->loop, &server->event, TK_POLL_READ);
 }
 
@@ -522,4 +549,5 @@ void
 tk_channel_server_stop(struct tk_channel_server *server)
 {
 	tk_event_remove(server->proc->loop, &server->event);
+	tk_timer_stop(server->proc->loop, &server->again);
 }

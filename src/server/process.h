@@ -135,6 +135,7 @@ void tk_peer_unref(struct tk_peer **peer);
 struct tk_channel_server {
 	struct tk_process *proc;
 	struct tk_event event;
+	struct tk_timer again; /* while there is no descriptor for who connects */
 	/* Takes over fd, whose other end is peer (not yet referenced). */
 	void (*accepted)(struct tk_channel_server *server, int fd, struct tk_peer *peer);
 };
