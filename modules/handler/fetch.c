@@ -199,7 +199,7 @@ fetch_look(struct tk_request *req, struct fetch *fetch)
 static void
 fetch_give_back(struct fetch *fetch)
 {
-	for (unsigned i = 0; i < fetch->count; i++) {
+	for (unsigned i = 0; fetch->parts != NULL && i < fetch->count; i++) {
 		struct tk_file_range *range = &fetch->parts[i].read.range;
 
 		if (range->len > 0 && range->unref != NULL)

@@ -219,8 +219,8 @@ metadata_create(struct tk_request *req, struct metadata *metadata)
 {
 	struct tk_create_topics_request msg;
 	struct tk_chain chain;
-	struct iovec pieces[8];
-	int count = 0;
+	struct iovec body;
+	size_t at = 0;
 
 	tk_create_topics_request_init(&msg);
 	msg.topics = tk_arena_calloc(
@@ -233,14 +233,15 @@ metadata_create(struct tk_request *req, struct metadata *metadata)
 	msg.timeout_ms = CREATE_TIMEOUT_MS;
 	tk_chain_init(&chain, &req->arena);
 	tk_create_topics_request_encode(&chain, CREATE_VERSION, &msg);
+	body = (struct iovec){ tk_arena_alloc(&req->arena, chain.len), chain.len };
+	if (tk_chain_failed(&chain) || body.iov_base == NULL)
+		return false;
 	for (struct tk_piece *piece = chain.first; piece != NULL; piece = piece->next) {
-		if (count == (int)TK_COUNT_OF(pieces))
-			return false;
-		pieces[count++] = (struct iovec){ (void *)(uintptr_t)piece->data, piece->len };
+		memcpy((uint8_t *)body.iov_base + at, piece->data, piece->len);
+		at += piece->len;
 	}
 	metadata->created = true;
-	return !tk_chain_failed(&chain) &&
-	       tk_worker_forward(req->worker, req, CREATE_TOPICS_KEY, CREATE_VERSION, pieces, count,
+	return tk_worker_forward(req->worker, req, CREATE_TOPICS_KEY, CREATE_VERSION, &body, 1,
 		   CREATE_TIMEOUT_MS, metadata_created, req, &metadata->creating) == 0;
 }
 

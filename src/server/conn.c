@@ -222,6 +222,7 @@ conn_start_request(struct tk_conn *conn)
 	}
 	conn->at += conn->frame_bytes;
 	conn->usual_bytes = conn->frame_bytes;
+	conn->largest_bytes = TK_MAX(conn->largest_bytes, conn->frame_bytes);
 	conn->frame_bytes = 0;
 	conn->frame_ms = req->received_ms;
 	TAILQ_INSERT_TAIL(&conn->requests, req, link);

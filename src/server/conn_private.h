@@ -25,8 +25,9 @@ struct tk_conn {
 	size_t at, end;
 	size_t frame_bytes; /* of the frame at `at`, 0 while unknown */
 	int frame_api;
-	size_t usual_bytes; /* of the last frame */
-	int64_t frame_ms;   /* the frame at `at` was not begun before */
+	size_t usual_bytes;   /* of the last frame */
+	size_t largest_bytes; /* of all that came whole */
+	int64_t frame_ms;     /* the frame at `at` was not begun before */
 	TAILQ_HEAD(, tk_request) requests;
 	unsigned running;       /* of the requests, started and not done */
 	unsigned running_alone; /* of those, not pipelined */

@@ -1,10 +1,15 @@
 /*
  * Room for what connections receive, and the line of those that wait for it.  Runs in workers.
  *
- * A frame is given room for all of it at once, when its size is known: who has room will come to an
- * end.  Who has to wait gives back what he holds of the arena (what was read of the frame is set
- * aside, TK_CONN_READ_BYTES at most), so that those who wait never wait for each other.  The line
- * is served in order, but who fits goes before who does not, and a stranger does not overtake.
+ * A frame is given room for all of it at once where it is small, or its connection has sent one
+ * about as large before: who has room will come to an end.  Any other only declares its size, and
+ * is given ROOM_AHEAD times what has come of it, again and again.  All of these together leave room
+ * for one frame of the largest size; where that begins to be used, who fits gets room for his whole
+ * frame, so that one after the other comes to an end all the same.
+ *
+ * Who has to wait gives back what he holds of the arena (it is set aside) if that is no more than
+ * TK_CONN_READ_BYTES, so that those who begin never wait for each other.  The line is served in
+ * order, but who fits goes before who does not, and a stranger does not overtake.
  *
  * Produce and whatever is larger than SMALL_BYTES leave an eighth of the arena free: when a disk
  * stands still, with it every batch that was meant for it, there is still room for other questions.
@@ -15,6 +20,7 @@
 #include "server/conn_private.h"
 
 #define SMALL_BYTES ((size_t)64 << 10)
+#define ROOM_AHEAD  8u
 
 size_t
 tk_worker_frame_max(const struct tk_worker *worker)
@@ -30,11 +36,26 @@ tk_worker_is_pressed(const struct tk_worker *worker)
 	return worker->memory_bytes > (size_t)worker->settings->worker_memory;
 }
 
-/* Bytes from `at` on that the buffer has to have. */
+/* Bytes from `at` on that a new buffer should have. */
+static size_t
+conn_want(const struct tk_conn *conn)
+{
+	size_t have = conn->end - conn->at;
+
+	if (conn->frame_bytes == 0)
+		return have + 16;
+	if (conn->frame_bytes / 2 <= conn->largest_bytes)
+		return conn->frame_bytes;
+	return TK_MIN(conn->frame_bytes, TK_MAX(have * ROOM_AHEAD, SMALL_BYTES));
+}
+
+/* Bytes from `at` on that the buffer has to have: while room is to grow, that for one more. */
 static size_t
 conn_need(const struct tk_conn *conn)
 {
-	return conn->frame_bytes != 0 ? conn->frame_bytes : conn->end - conn->at + 16;
+	size_t want = conn_want(conn);
+
+	return want < conn->frame_bytes ? conn->end - conn->at + 1 : want;
 }
 
 static bool
@@ -44,28 +65,33 @@ conn_has_room(const struct tk_conn *conn)
 }
 
 static bool
-conn_is_bulk(const struct tk_conn *conn, size_t need)
+conn_is_bulk(const struct tk_conn *conn)
 {
 	const struct tk_api *api = tk_conn_frame_api(conn);
 
-	return need > SMALL_BYTES ||
-	       (need > TK_CONN_READ_BYTES && api != NULL && (api->flags & TK_API_PIPELINED) != 0);
+	return conn->frame_bytes > SMALL_BYTES ||
+	       (conn->frame_bytes > TK_CONN_READ_BYTES && api != NULL &&
+		   (api->flags & TK_API_PIPELINED) != 0);
 }
 
 static struct tk_shared_buf *
-room_take(const struct tk_conn *conn, size_t need)
+room_take(const struct tk_conn *conn)
 {
 	const struct tk_worker *worker = conn->worker;
 	size_t used = tk_shared_arena_used(worker->arena);
 	size_t most = tk_shared_arena_largest(worker->arena);
+	size_t want = conn_want(conn);
 
-	if (conn_is_bulk(conn, need)) {
+	if (conn_is_bulk(conn)) {
 		if (!conn->waits_for_memory && !TAILQ_EMPTY(&worker->memory_waits))
 			return NULL;
-		if (used + need > most - most / 8)
+		most -= most / 8;
+		if (want < conn->frame_bytes && used + want + tk_worker_frame_max(worker) > most)
+			want = conn->frame_bytes;
+		if (used + want > most)
 			return NULL;
 	}
-	return tk_shared_buf_new(worker->arena, TK_MAX(need, TK_CONN_READ_BYTES));
+	return tk_shared_buf_new(worker->arena, TK_MAX(want, TK_CONN_READ_BYTES));
 }
 
 bool
@@ -79,7 +105,7 @@ tk_conn_make_room(struct tk_conn *conn)
 	if (conn->buf != NULL && conn->buf->references == 1 && conn_need(conn) <= conn->buf->room) {
 		memmove(conn->buf->data, conn->buf->data + conn->at, have);
 	} else {
-		buf = room_take(conn, conn_need(conn));
+		buf = room_take(conn);
 		if (buf == NULL)
 			return false;
 		if (have > 0)
@@ -96,12 +122,12 @@ tk_conn_make_room(struct tk_conn *conn)
 	return true;
 }
 
-/* Gives the buffer back; without the memory for that the connection keeps it. */
+/* Gives the buffer back; without the memory for that, or with too much in it, it is kept. */
 static void
 conn_set_aside(struct tk_conn *conn)
 {
 	size_t have = conn->end - conn->at;
-	uint8_t *aside = malloc(TK_MAX(have, (size_t)1));
+	uint8_t *aside = have > TK_CONN_READ_BYTES ? NULL : malloc(TK_MAX(have, (size_t)1));
 
 	if (aside == NULL)
 		return;
@@ -144,10 +170,10 @@ tk_conn_memory_freed(struct tk_post *post)
 		next = TAILQ_NEXT(conn, wait_link);
 		if (tk_worker_is_pressed(worker))
 			return;
-		if (!conn_has_room(conn) && conn_need(conn) >= too_much)
+		if (!conn_has_room(conn) && conn_want(conn) >= too_much)
 			continue;
 		if (!tk_conn_make_room(conn)) {
-			too_much = conn_need(conn);
+			too_much = conn_want(conn);
 			continue;
 		}
 		tk_conn_wait_no_more(conn);

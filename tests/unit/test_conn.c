@@ -11,7 +11,7 @@
 static void
 test_order(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	fd = client_new();
@@ -34,7 +34,7 @@ test_order(void)
 static void
 test_alone(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	fd = client_new();
@@ -57,7 +57,7 @@ test_alone(void)
 static void
 test_in_flight(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	env.settings->max_produce_in_flight = 4;
@@ -104,7 +104,7 @@ test_malformed(void)
 static void
 test_gone(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	fd = client_new();
@@ -127,7 +127,7 @@ static void
 test_room_for_all(void)
 {
 	const size_t usual = MIB, larger = 3 * MIB / 2, begun = 900000;
-	int fds[FEW];
+	int fds[FEW] = { -1 };
 
 	env_new(ARENA);
 	for (int i = 0; i < FEW; i++) {
@@ -143,6 +143,45 @@ test_room_for_all(void)
 		CU_ASSERT(client_answer(fds[i]) == 100 + i);
 		(void)close(fds[i]);
 	}
+	env_free();
+}
+
+/* A connection that has sent a frame of this size, so that it is taken at its word. */
+static int
+client_known(size_t frame_bytes)
+{
+	int fd = client_new();
+
+	CU_ASSERT(client_ask(fd, PIPELINED, 900, REPLY, frame_bytes));
+	CU_ASSERT(client_answer(fd) == 900);
+	return fd;
+}
+
+/* Who only says how much will come does not get room for it, and keeps nobody out. */
+static void
+test_room_declared(void)
+{
+	int fds[FEW] = { -1 }, fd = -1;
+
+	env_new(ARENA);
+	for (int i = 0; i < FEW; i++) {
+		fds[i] = client_new();
+		(void)client_begin(
+		    fds[i], PIPELINED, i, REPLY, ARENA / 2 - (size_t)i * 100000, 5000);
+	}
+	turns(5);
+	CU_ASSERT(tk_shared_arena_used(env.worker.arena) <= 4 * MIB);
+	CU_ASSERT(tk_count_of(tk_page, TK_COUNT_memory_waits) == 0);
+	fd = client_new();
+	CU_ASSERT(client_ask(fd, PIPELINED, 77, REPLY, ARENA / 2));
+	CU_ASSERT(client_answer(fd) == 77);
+	/* Each comes to its end when its bytes do come. */
+	for (int i = 0; i < FEW; i++) {
+		CU_ASSERT(client_go_on(fds[i], ARENA / 2 - (size_t)i * 100000, 5000));
+		CU_ASSERT(client_answer(fds[i]) == i);
+		(void)close(fds[i]);
+	}
+	(void)close(fd);
 	env_free();
 }
 
@@ -170,11 +209,11 @@ test_room_for_the_largest(void)
 static void
 test_room_for_little(void)
 {
-	int fds[4];
+	int fds[4] = { -1 };
 
 	env_new(ARENA);
 	for (int i = 0; i < 4; i++)
-		fds[i] = client_new();
+		fds[i] = client_known(8 * MIB);
 	CU_ASSERT(client_ask(fds[0], PIPELINED, 1, WAIT, 6 * MIB));
 	CU_ASSERT(client_ask(fds[1], PIPELINED, 2, WAIT, 6 * MIB));
 	turns(20);
@@ -207,13 +246,13 @@ test_room_for_little(void)
 static void
 test_room_beside_produce(void)
 {
-	int fds[FEW], fd;
+	int fds[FEW] = { -1 }, fd = -1;
 
 	env_new(ARENA);
-	for (int i = 0; i < FEW; i++) {
-		fds[i] = client_new();
+	for (int i = 0; i < FEW; i++)
+		fds[i] = client_known(MIB);
+	for (int i = 0; i < FEW; i++)
 		(void)client_ask(fds[i], PIPELINED, i, WAIT, MIB);
-	}
 	turns(5);
 	CU_ASSERT(env.held_count >= 12 && env.held_count < 16);
 	fd = client_new();
@@ -230,7 +269,7 @@ test_room_beside_produce(void)
 static void
 test_memory_bound(void)
 {
-	int fds[8], fd;
+	int fds[8] = { -1 }, fd = -1;
 
 	env_new(ARENA);
 	env.settings->worker_memory = (int64_t)(16 * MIB);
@@ -266,7 +305,7 @@ test_memory_bound(void)
 static void
 test_memory_short(void)
 {
-	int fds[4];
+	int fds[4] = { -1 };
 
 	env_new(ARENA);
 	env.settings->worker_memory = (int64_t)(16 * MIB);
@@ -293,7 +332,7 @@ test_memory_short(void)
 static void
 test_wake_keeps_timer(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	env.timer_ms = 1000;
@@ -342,11 +381,11 @@ static void
 test_dripping(void)
 {
 	uint8_t byte = 0;
-	int fds[3];
+	int fds[3] = { -1 };
 
 	env_new(ARENA);
 	for (int i = 0; i < 3; i++)
-		fds[i] = client_new();
+		fds[i] = client_known(8 * MIB);
 	CU_ASSERT(client_begin(fds[0], PIPELINED, 1, REPLY, 8 * MIB, 5000));
 	CU_ASSERT(client_begin(fds[1], PIPELINED, 2, REPLY, 5 * MIB, 5000));
 	for (int i = 0; i < 20; i++) {
@@ -429,7 +468,7 @@ test_quit(void)
 static void
 test_at_rest(void)
 {
-	int fds[4];
+	int fds[4] = { -1 };
 
 	env_new(ARENA);
 	for (int i = 0; i < 4; i++)
@@ -459,7 +498,7 @@ static void
 test_limits(void)
 {
 	static struct tk_process_page other;
-	int fds[3];
+	int fds[3] = { -1 };
 
 	env_new(ARENA);
 	memset(&other, 0, sizeof(other));
@@ -479,7 +518,7 @@ test_limits(void)
 static void
 test_limits_of_addresses(void)
 {
-	int fds[5];
+	int fds[5] = { -1 };
 
 	env_new(ARENA);
 	env.listener.max_connections_per_ip = 2;
@@ -497,7 +536,7 @@ static void
 test_addresses_full(void)
 {
 	struct tk_page_address *addresses = tk_page->addresses;
-	int fds[3];
+	int fds[3] = { -1 };
 
 	env_new(ARENA);
 	for (size_t i = 0; i < TK_PAGE_ADDRESS_COUNT; i++)
@@ -537,7 +576,7 @@ test_listeners_stopped_twice(void)
 static void
 test_inherited_page(void)
 {
-	int fd;
+	int fd = -1;
 
 	env_new(ARENA);
 	tk_listeners_stop(&env.worker);
@@ -558,6 +597,7 @@ TK_UNIT_MAIN("conn", { "answers leave in the order of requests", test_order },
     { "what cannot be a request closes", test_malformed },
     { "gone while requests wait", test_gone },
     { "room: frames that are larger than usual", test_room_for_all },
+    { "room: what is only declared", test_room_declared },
     { "room: the largest frame", test_room_for_the_largest },
     { "room: little is not behind much", test_room_for_little },
     { "room: not all of it for Produce", test_room_beside_produce },
