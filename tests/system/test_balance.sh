@@ -32,8 +32,9 @@ def established(pid):
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     rows = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
-    return sum(1 for row in rows if row[3] == "01" and row[9] in inodes
-               and int(row[1].split(":")[1], 16) == port)
+    # The kernel may list a socket twice while others come and go.
+    return len({row[9] for row in rows if row[3] == "01" and row[9] in inodes
+                and int(row[1].split(":")[1], 16) == port})
 
 kept = []
 for i in range(100):
