@@ -71,10 +71,10 @@ for turn in range(8):
 print("8 workers killed; the slowest was back after %.0f ms" % (slowest * 1000))
 assert os.path.exists("/proc/%d" % producer), "the producer had ended before: nothing was shown"
 P
-# About 4 s of records, so that the producer lives longer than the killing.
+# -E: kcat goes on when its one broker is away for a moment.  About 4 s of records, so that the producer lives longer than the killing.
 {
 	while read -r line; do echo "$line"; done <"$tk_tmp/input"
-} | kcat -b "$tk_bootstrap" -P -t killed -X enable.idempotence=true -X linger.ms=5 \
+} | kcat -E -b "$tk_bootstrap" -P -t killed -X enable.idempotence=true -X linger.ms=5 \
 	-X batch.num.messages=200 -X message.timeout.ms=60000 &
 producer=$!
 sleep 0.5
