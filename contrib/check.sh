@@ -11,8 +11,9 @@
 # Fuzzers run for 10 seconds each, for 60 with CI=true or TAKHIN_REQUIRE_ALL=1, for 10 minutes with --full,
 # which the tests see as TAKHIN_FULL=1.
 #
-# A system test is an executable tests/system/test_*.sh: it finds the source in TAKHIN_SOURCE_DIR, the
-# programs in TAKHIN_BUILD_DIR, and exits 0 (passed), 77 (skipped, its last line says why) or else.
+# A system test is a shell script tests/system/test_*.sh: it starts in the build directory, which is also
+# TAKHIN_BUILD_DIR, finds the source in TAKHIN_SOURCE_DIR, and exits 0 (passed), 77 (skipped, its last line
+# says why) or else.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C
@@ -202,21 +203,63 @@ step_clang() {
 	run_rows asan 1500 sh "$self" --as make_check "$out/clang"
 }
 
+programs() {
+	find "$1" -maxdepth 1 -type f -perm -u+x -name "$2" | sort
+}
+
+# alone NAME LIMIT COMMAND...: one of several at a time; the row and what belongs to it are one write.
+alone() {
+	what=$1
+	limit=$2
+	shift 2
+	log=$logs/$what.log
+	start=$(date +%s)
+	timeout -k 20 "$limit" "$@" >"$log" 2>&1 </dev/null
+	code=$?
+	took="($(($(date +%s) - start)) s)"
+	if test $code -eq 0; then
+		echo "PASS $what $took"
+		return
+	fi
+	{
+		echo "FAIL $what $took exit $code"
+		grep -E -A 9 'FAILED|definitely lost|Invalid |uninitialised|ERROR: |runtime error' "$log" >"$log.why"
+		head -n 30 "$log.why" | sed 's/^/    /'
+		log_tail "$log" 5
+	} >"$log.row"
+	cat "$log.row"
+}
+
+valgrind_one() {
+	cd "$out/gcc" && alone "$(basename "$1")" 900 valgrind -q --error-exitcode=9 --leak-check=full \
+		--show-leak-kinds=definite --errors-for-leak-kinds=definite --child-silent-after-fork=yes "$1"
+}
+
+fuzz_one() {
+	corpus=$out/corpus/$(basename "$1")
+	mkdir -p "$corpus"
+	alone "$(basename "$1")" $((fuzz_seconds + 120)) "$1" -max_total_time="$fuzz_seconds" -timeout=25 \
+		-artifact_prefix="$corpus-" "$corpus"
+}
+
+# each_of NAME FUNCTION PROGRAM...: as many at a time as there are processors.
+each_of() {
+	what=$1
+	one=$2
+	shift 2
+	test $# -gt 0 || row FAIL "$what" "nothing was built"
+	test $# -eq 0 || run_rows "$what" 3600 sh -c 'printf "%s\\n" "$@" | xargs -P "$0" -n 1 sh '"'$self' --as $one" \
+		"$jobs" "$@"
+}
+
 step_valgrind() {
-	built valgrind || return
-	for program in "$out"/gcc/tests/unit/test_*; do
-		case $program in *.*) continue ;; esac
-		run "valgrind $(basename "$program")" 900 sh -c 'cd "$1" && exec valgrind -q --error-exitcode=9 \
-			--leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes "$2"' \
-			- "$out/gcc" "$program"
-	done
+	each_of valgrind valgrind_one $(programs "$out/gcc/tests/unit" 'test_*')
 }
 
 step_system() {
 	built system || return
 	for test in "$source"/tests/system/test_*.sh; do
-		test -x "$test" || continue
-		run "system $(basename "$test" .sh)" 300 sh -c 'cd "$TAKHIN_BUILD_DIR" && exec "$1"' - "$test"
+		run "system $(basename "$test" .sh)" 300 sh -c 'cd "$TAKHIN_BUILD_DIR" && exec sh "$1"' - "$test"
 	done
 }
 
@@ -226,17 +269,7 @@ step_compat() {
 }
 
 step_fuzz() {
-	for program in "$out"/clang/tests/fuzz/fuzz_*; do
-		case $program in *.*) continue ;; esac
-		if ! test -x "$program"; then
-			row FAIL fuzz "nothing was built"
-			return
-		fi
-		name=$(basename "$program")
-		mkdir -p "$out/corpus/$name"
-		run "fuzz $name" $((fuzz_seconds + 120)) "$program" -max_total_time=$fuzz_seconds -timeout=25 \
-			-artifact_prefix="$out/corpus/$name-" "$out/corpus/$name"
-	done
+	each_of fuzz fuzz_one $(programs "$out/clang/tests/fuzz" 'fuzz_*')
 }
 
 # Python is out of reach for the tarball's build: what it would make is in there.
@@ -281,6 +314,7 @@ fi
 TAKHIN_SOURCE_DIR=$source TAKHIN_BUILD_DIR=$out/gcc srcdir=$source
 TAKHIN_COMPAT_WORKDIR=$out/compat
 export TAKHIN_SOURCE_DIR TAKHIN_BUILD_DIR srcdir TAKHIN_COMPAT_WORKDIR
+export fuzz_seconds
 test $# -gt 0 && test -d "$source" || copy_source
 
 # In this order; later ones need what earlier ones build.

@@ -497,6 +497,11 @@ test_server_without_files(void)
 	CU_ASSERT(setrlimit(RLIMIT_NOFILE, &none) == 0);
 	CU_ASSERT(run_ms(50) < 10 && served == 0);
 	CU_ASSERT(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	/* Valgrind, which counts descriptors itself, has accepted and closed. */
+	if (recv(fd, &none, 1, MSG_DONTWAIT) == 0) {
+		(void)close(fd);
+		fd = tk_unix_connect(env.cycle.run_dir_fd, socket_name);
+	}
 	clock_ahead_ms += 1000;
 	turns(5);
 	CU_ASSERT(served == 1);
