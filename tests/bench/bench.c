@@ -1,16 +1,17 @@
 /*
  * What the broker's CPU costs beside the least a program could do for the same bytes.
  *
- *	bench fetch|produce|latency -b HOST:PORT -p MASTER_PID -d DIR [-n ROUNDS] [-m MIB] [-s
- *BYTES]
+ *	bench fetch|produce|latency -b HOST:PORT -p MASTER_PID -d DIR [-n ROUNDS] [-m MIB]
+ *		[-s BATCH_BYTES] [-c CONNECTIONS] [-w REQUESTS]
  *
  * Each round runs the broker, then a bare loop in a child process, with the same client and the
  * same bytes; the two alternate, so a machine that is slow for a while is slow for both.  The bare
  * loop for Fetch answers a short request by sendfile from a file of the same size; for Produce it
- * receives a frame, computes CRC-32C over the batch and writes it by pwrite.  CPU is the kernel's
- *own count (schedstat) over all threads of all processes of the broker, or of the bare child.
- *Printed: CPU seconds per GiB of each round, and the median of the ratios.  `latency` prints the
- *round trip of a single small Produce on an idle broker beside that of a bare echo.
+ * receives a frame, computes CRC-32C over the batch and writes it by pwrite, in a process and to a
+ * file of its own for each connection.  CPU is the kernel's own count (schedstat) over all threads
+ * of all processes of the broker, or of the bare children.  Printed: CPU seconds per GiB of each
+ * round, and the median of the ratios.  `latency` prints the round trip of a single small Produce
+ * on an idle broker beside that of a bare echo.
  *
  * Batches are made once, so that the client is not what is measured.  Loopback only.
  */
@@ -39,6 +40,7 @@
 #define RECORD_BYTES  1024u
 #define REQUEST_BYTES 64u
 #define ROUNDS_MAX    51
+#define CONNS_MAX     64
 #define GIB           ((double)(1 << 30))
 
 struct bench {
@@ -47,6 +49,8 @@ struct bench {
 	pid_t master;
 	const char *dir;
 	int rounds;
+	int conns; /* of Produce */
+	int depth; /* requests a connection has under way */
 	size_t total_bytes;
 	size_t batch_bytes;
 	char topic[64];
@@ -339,7 +343,7 @@ broker_connect(const struct bench *b)
 	return fd;
 }
 
-/* Sends total_bytes as Produce requests, two under way. */
+/* Sends total_bytes as Produce requests, depth of them under way. */
 static void
 produce_run(const struct bench *b, int fd, size_t total_bytes)
 {
@@ -350,7 +354,7 @@ produce_run(const struct bench *b, int fd, size_t total_bytes)
 	for (size_t i = 0; i < count; i++) {
 		send_all(fd, head, head_len);
 		send_all(fd, b->batch, b->batch_bytes);
-		if (++under_way > 2) {
+		if (++under_way == (size_t)b->depth) {
 			produce_answer(fd, b);
 			under_way--;
 		}
@@ -521,7 +525,7 @@ bare_produce_run(const struct bench *b, int fd, size_t total_bytes)
 
 	for (size_t i = 0; i < count; i++) {
 		send_all(fd, b->batch, b->batch_bytes);
-		if (++under_way > 2) {
+		if (++under_way == (size_t)b->depth) {
 			(void)receive_all(fd, answer, sizeof(answer));
 			under_way--;
 		}
@@ -547,37 +551,95 @@ median(double *values, int count)
 	return values[count / 2];
 }
 
+/* One connection's share of a Produce run, by a process of its own. */
+static pid_t
+sender_start(const struct bench *b, int fd, size_t bytes, bool bare)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid > 0)
+		return pid;
+	if (bare)
+		bare_produce_run(b, fd, bytes);
+	else
+		produce_run(b, fd, bytes);
+	_exit(0);
+}
+
+/* Sends bytes over all connections at once and waits for the last answer. */
+static void
+senders_run(const struct bench *b, const int *fds, size_t bytes, bool bare)
+{
+	int status, failed = 0;
+
+	for (int i = 0; i < b->conns; i++)
+		(void)sender_start(b, fds[i], bytes / (size_t)b->conns, bare);
+	for (int i = 0; i < b->conns; i++)
+		failed |= wait(&status) < 0 || status != 0;
+	if (failed)
+		die("a sender failed");
+}
+
 static double
-broker_round(const struct bench *b, bool fetch, int fd, size_t topic_bytes, size_t bytes)
+broker_round(const struct bench *b, bool fetch, const int *fds, size_t topic_bytes, size_t bytes)
 {
 	uint64_t before = cpu_ns_of_tree(b->master);
 
 	if (fetch)
-		fetch_run(b, fd, topic_bytes, bytes);
+		fetch_run(b, fds[0], topic_bytes, bytes);
 	else
-		produce_run(b, fd, bytes);
+		senders_run(b, fds, bytes, false);
 	return (double)(cpu_ns_of_tree(b->master) - before) / 1e9 / ((double)bytes / GIB);
 }
 
 static double
-bare_round(const struct bench *b, bool fetch, size_t bytes)
+bare_fetch_round(const struct bench *b, size_t bytes)
 {
-	size_t file_bytes = fetch ? bytes / b->batch_bytes * b->batch_bytes : 0;
-	int fd, file = bare_file(b, fetch ? file_bytes : 0);
-	pid_t pid =
-	    bare_start(b, fetch ? "fetch" : "produce", file, file_bytes - ((size_t)1 << 20), &fd);
+	size_t file_bytes = bytes / b->batch_bytes * b->batch_bytes;
+	int fd, file = bare_file(b, file_bytes);
+	pid_t pid = bare_start(b, "fetch", file, file_bytes - ((size_t)1 << 20), &fd);
 	uint64_t before = cpu_ns_of(pid);
 	double result;
 
-	if (fetch)
-		bare_fetch_run(fd, bytes);
-	else
-		bare_produce_run(b, fd, bytes);
+	bare_fetch_run(fd, bytes);
 	result = (double)(cpu_ns_of(pid) - before) / 1e9 / ((double)bytes / GIB);
 	(void)close(fd);
 	(void)close(file);
 	(void)waitpid(pid, NULL, 0);
 	return result;
+}
+
+static double
+bare_produce_round(const struct bench *b, size_t bytes)
+{
+	int fds[CONNS_MAX];
+	pid_t pids[CONNS_MAX];
+	uint64_t ns = 0;
+
+	for (int i = 0; i < b->conns; i++) {
+		int file = bare_file(b, 0);
+
+		pids[i] = bare_start(b, "produce", file, 0, &fds[i]);
+		(void)close(file);
+		ns -= cpu_ns_of(pids[i]);
+	}
+	senders_run(b, fds, bytes, true);
+	for (int i = 0; i < b->conns; i++)
+		ns += cpu_ns_of(pids[i]);
+	/* Those started later hold the earlier ones' connections, so the last one ends first. */
+	for (int i = b->conns - 1; i >= 0; i--) {
+		(void)close(fds[i]);
+		(void)waitpid(pids[i], NULL, 0);
+	}
+	return (double)ns / 1e9 / ((double)bytes / GIB);
+}
+
+static double
+bare_round(const struct bench *b, bool fetch, size_t bytes)
+{
+	return fetch ? bare_fetch_round(b, bytes) : bare_produce_round(b, bytes);
 }
 
 /*
@@ -601,28 +663,32 @@ static void
 run_pairs(struct bench *b, bool fetch)
 {
 	double ratios[ROUNDS_MAX], ours[ROUNDS_MAX], bare[ROUNDS_MAX];
-	int fd = broker_connect(b);
+	int fds[CONNS_MAX];
 	size_t topic_bytes = b->total_bytes / b->batch_bytes * b->batch_bytes;
 
+	for (int i = 0; i < b->conns; i++)
+		fds[i] = broker_connect(b);
 	warm_memory(b);
 	if (fetch)
-		produce_run(b, fd, topic_bytes);
-	(void)broker_round(b, fetch, fd, topic_bytes, b->total_bytes / 4);
+		produce_run(b, fds[0], topic_bytes);
+	(void)broker_round(b, fetch, fds, topic_bytes, b->total_bytes / 4);
 	(void)bare_round(b, fetch, b->total_bytes / 4);
 	for (int i = 0; i < b->rounds; i++) {
-		ours[i] = broker_round(b, fetch, fd, topic_bytes, b->total_bytes);
+		ours[i] = broker_round(b, fetch, fds, topic_bytes, b->total_bytes);
 		bare[i] = bare_round(b, fetch, b->total_bytes);
 		ratios[i] = ours[i] / bare[i];
 		(void)printf(
-		    "%s %zu bytes: round %d: broker %.3f, bare %.3f CPU s/GiB, ratio %.2f\n",
-		    fetch ? "fetch" : "produce", b->batch_bytes, i + 1, ours[i], bare[i],
+		    "%s %zu bytes, %d connections: round %d: broker %.3f, bare %.3f CPU s/GiB, "
+		    "ratio %.2f\n",
+		    fetch ? "fetch" : "produce", b->batch_bytes, b->conns, i + 1, ours[i], bare[i],
 		    ratios[i]);
 	}
-	(void)close(fd);
+	for (int i = 0; i < b->conns; i++)
+		(void)close(fds[i]);
 	qsort(ratios, (size_t)b->rounds, sizeof(*ratios), compare);
-	(void)printf("%s %zu bytes: broker %.3f, bare %.3f CPU s/GiB (medians); "
+	(void)printf("%s %zu bytes, %d connections: broker %.3f, bare %.3f CPU s/GiB (medians); "
 		     "ratio median %.2f, min %.2f, max %.2f\n",
-	    fetch ? "fetch" : "produce", b->batch_bytes, median(ours, b->rounds),
+	    fetch ? "fetch" : "produce", b->batch_bytes, b->conns, median(ours, b->rounds),
 	    median(bare, b->rounds), ratios[b->rounds / 2], ratios[0], ratios[b->rounds - 1]);
 }
 
@@ -676,7 +742,7 @@ parse_options(struct bench *b, int argc, char **argv)
 	static char host[64];
 	int option;
 
-	while ((option = getopt(argc, argv, "b:p:d:n:m:s:t:")) != -1) {
+	while ((option = getopt(argc, argv, "b:p:d:n:m:s:t:c:w:")) != -1) {
 		if (option == 'b' && sscanf(optarg, "%63[^:]:%d", host, &b->port) == 2)
 			b->host = host;
 		else if (option == 'p')
@@ -685,6 +751,10 @@ parse_options(struct bench *b, int argc, char **argv)
 			b->dir = optarg;
 		else if (option == 'n')
 			b->rounds = TK_MIN(TK_MAX(atoi(optarg), 1), ROUNDS_MAX);
+		else if (option == 'c')
+			b->conns = TK_MIN(TK_MAX(atoi(optarg), 1), CONNS_MAX);
+		else if (option == 'w')
+			b->depth = TK_MAX(atoi(optarg), 1);
 		else if (option == 'm')
 			b->total_bytes = (size_t)atol(optarg) << 20;
 		else if (option == 's')
@@ -698,6 +768,8 @@ int
 main(int argc, char **argv)
 {
 	struct bench b = { .rounds = 5,
+		.conns = 1,
+		.depth = 3,
 		.total_bytes = (size_t)512 << 20,
 		.batch_bytes = (size_t)64 << 10,
 		.dir = "/tmp",
@@ -708,7 +780,8 @@ main(int argc, char **argv)
 	if (b.host == NULL || b.master == 0) {
 		(void)fprintf(stderr,
 		    "usage: bench fetch|produce|latency -b HOST:PORT -p MASTER_PID "
-		    "-t TOPIC [-d DIR] [-n ROUNDS] [-m MIB] [-s BATCH_BYTES]\n");
+		    "-t TOPIC [-d DIR] [-n ROUNDS] [-m MIB] [-s BATCH_BYTES] [-c CONNECTIONS] "
+		    "[-w REQUESTS]\n");
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
