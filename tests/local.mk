@@ -23,7 +23,7 @@ tests_bench_bench_SOURCES = tests/bench/bench.c
 tests_bench_bench_LDADD = $(TK_LIBS) $(TK_LDADD)
 
 TESTS += tests/style.sh
-EXTRA_DIST += tests/style.sh tests/system tests/compat tests/bench/run
+EXTRA_DIST += tests/style.sh tests/system tests/compat tests/bench/run tests/bench/restart tests/bench/restart.py
 AM_TESTS_ENVIRONMENT = TAKHIN_SOURCE_DIR='$(abs_top_srcdir)' TAKHIN_BUILD_DIR='$(abs_top_builddir)' \
 	CC='$(CC)'; export TAKHIN_SOURCE_DIR TAKHIN_BUILD_DIR CC;
 

@@ -121,6 +121,7 @@ struct tk_settings {
 	int64_t log_retention_check_interval_ms;
 	int64_t log_segment_delete_delay_ms;
 	int64_t log_index_interval_bytes;
+	bool log_preallocate;
 	int log_message_timestamp_type; /* enum tk_timestamp_type */
 	int64_t producer_id_expiration_ms;
 

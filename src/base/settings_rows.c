@@ -383,6 +383,13 @@ static const struct tk_setting rows[] = {
 	    .help = "Bytes of a log between two entries of its index.",
 	},
 	{
+	    BOOL(log_preallocate),
+	    .kafka_key = "log.preallocate",
+	    .default_text = "false",
+	    .reloadable = true,
+	    .help = "Reserve the blocks of a whole segment at once, not piece by piece.",
+	},
+	{
 	    ENUM(log_message_timestamp_type),
 	    .kafka_key = "log.message.timestamp.type",
 	    .default_text = "CreateTime",

@@ -301,6 +301,8 @@ row_value(const struct tk_topic_config_row *row, const struct tk_topic_config *c
 	field = (const int64_t *)(const void *)((const char *)config + row->offset);
 	if (row->words != NULL)
 		return row->words[*field];
+	if (row->type == TK_CONFIG_BOOLEAN)
+		return *field != 0 ? "true" : "false";
 	return tk_arena_printf(arena, "%" PRId64, *field);
 }
 

@@ -22,6 +22,7 @@ struct tk_topic_config {
 	int64_t file_delete_delay_ms;
 	int64_t min_insync_replicas;
 	int64_t timestamp_type; /* enum tk_timestamp_type */
+	int64_t preallocate;    /* 0 or 1 */
 	uint64_t set;           /* bit i: row i was set for the topic */
 };
 

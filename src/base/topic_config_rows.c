@@ -234,10 +234,11 @@ static const struct tk_topic_config_row rows[] = {
 	{
 	    .name = "preallocate",
 	    .type = TK_CONFIG_BOOLEAN,
-	    .default_text = "false",
+	    .setting = "log_preallocate",
 	    .synonyms = { "log.preallocate" },
-	    NO_EFFECT,
-	    .help = "Take the space of a segment when it is made.",
+	    FIELD(preallocate),
+	    .help = "Reserve the blocks of a whole segment at its first large append, not piece by "
+		    "piece.",
 	},
 	{
 	    .name = "remote.copy.lag.bytes",

@@ -80,6 +80,7 @@ topic_log_config(const struct tk_meta_topic *topic)
 	config.max_message_bytes = topic->config->max_message_bytes;
 	config.file_delete_delay_ms = topic->config->file_delete_delay_ms;
 	config.log_append_time = topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME;
+	config.preallocate = topic->config->preallocate != 0;
 	return config;
 }
 
@@ -91,7 +92,7 @@ log_config_equal(const struct tk_log_config *a, const struct tk_log_config *b)
 	       a->index_interval_bytes == b->index_interval_bytes &&
 	       a->max_message_bytes == b->max_message_bytes &&
 	       a->file_delete_delay_ms == b->file_delete_delay_ms &&
-	       a->log_append_time == b->log_append_time;
+	       a->log_append_time == b->log_append_time && a->preallocate == b->preallocate;
 }
 
 /* ---- opening ---- */

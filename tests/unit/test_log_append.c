@@ -189,6 +189,29 @@ test_log_append_time(void)
 	env_free(&env);
 }
 
+/* The segment's blocks are reserved, where the file system can; its size is what was written. */
+static void
+test_preallocate(void)
+{
+	struct env_bytes one = env_batch(&(struct env_batch){ .value_bytes = 300 });
+	struct stat st;
+	struct env env;
+	int fd = open(".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	bool fallocate_fails = fd < 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096) < 0;
+
+	(void)close(fd);
+	env_init(&env);
+	env.config.preallocate = true;
+	env.config.segment_bytes = 1 << 20;
+	env_open(&env);
+	CU_ASSERT(env_append_bytes(&env, &one, 0).error == 0);
+	CU_ASSERT_FATAL(stat(env_path(&env, LOG_0), &st) == 0);
+	CU_ASSERT(st.st_size == (off_t)one.len);
+	CU_ASSERT(fallocate_fails || st.st_blocks * 512 >= 1 << 20);
+	free(one.data);
+	env_free(&env);
+}
+
 static void
 test_configure(void)
 {
@@ -311,6 +334,7 @@ test_many_partitions(void)
 
 TK_UNIT_MAIN("log append", { "bytes, offsets, positions", test_bytes },
     { "appends are joined", test_joined }, { "refusals", test_refused }, { "frames", test_frame },
-    { "log append time", test_log_append_time }, { "settings and epochs", test_configure },
-    { "small files", test_small_files }, { "lock", test_lock }, { "identity", test_identity },
+    { "log append time", test_log_append_time }, { "segments preallocated", test_preallocate },
+    { "settings and epochs", test_configure }, { "small files", test_small_files },
+    { "lock", test_lock }, { "identity", test_identity },
     { "many partitions", test_many_partitions })

@@ -152,7 +152,6 @@ test_no_effect(void)
 {
 	begin("");
 	expect_refused("delete.retention.ms", "1", NONE("1", "delete.retention.ms", "86400000"));
-	expect_refused("preallocate", "true", NONE("true", "preallocate", "false"));
 	expect_refused("flush.messages", "1", NONE("1", "flush.messages", "9223372036854775807"));
 	expect_refused(
 	    "min.cleanable.dirty.ratio", "0.6", NONE("0.6", "min.cleanable.dirty.ratio", "0.5"));
@@ -339,6 +338,7 @@ test_describe_layers(void)
 	expect_synonym(&entry, 1, "log.retention.ms", "3600000", TK_CONFIG_SOURCE_STATIC_BROKER);
 	expect_synonym(&entry, 2, "log.retention.hours", "168", TK_CONFIG_SOURCE_DEFAULT);
 	entry = entry_of("preallocate");
+	CU_ASSERT_STRING_EQUAL(entry.value, "false");
 	CU_ASSERT_EQUAL(entry.source, TK_CONFIG_SOURCE_DYNAMIC_TOPIC);
 	expect_synonym(&entry, 1, "log.preallocate", "false", TK_CONFIG_SOURCE_DEFAULT);
 	CU_ASSERT_EQUAL(entry_of("segment.ms").source, TK_CONFIG_SOURCE_DEFAULT);
