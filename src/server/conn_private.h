@@ -61,4 +61,7 @@ void tk_conn_wait_no_more(struct tk_conn *conn);
 /* Serves the line; the run of worker->memory_freed. */
 void tk_conn_memory_freed(struct tk_post *post);
 
+/* The same by the clock, where it was the kernel that had none; worker->memory_retry's. */
+void tk_conn_memory_retry(struct tk_timer *timer);
+
 #endif

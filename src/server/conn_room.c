@@ -9,7 +9,8 @@
  *
  * Who has to wait gives back what he holds of the arena (it is set aside) if that is no more than
  * TK_CONN_READ_BYTES, so that those who begin never wait for each other.  The line is served in
- * order, but who fits goes before who does not, and a stranger does not overtake.
+ * order, but who fits goes before who does not, and a stranger does not overtake.  It moves when
+ * something is given back, and every RETRY_MS: where malloc failed, nobody here would.
  *
  * Produce and whatever is larger than SMALL_BYTES leave an eighth of the arena free: when a disk
  * stands still, with it every batch that was meant for it, there is still room for other questions.
@@ -21,6 +22,7 @@
 
 #define SMALL_BYTES ((size_t)64 << 10)
 #define ROOM_AHEAD  8u
+#define RETRY_MS    100
 
 size_t
 tk_worker_frame_max(const struct tk_worker *worker)
@@ -138,6 +140,14 @@ conn_set_aside(struct tk_conn *conn)
 	conn->end = have;
 }
 
+/* Without the memory for that the sweep does it, which has its timer. */
+static void
+retry_later(struct tk_worker *worker)
+{
+	if (!TAILQ_EMPTY(&worker->memory_waits) && !tk_timer_running(&worker->memory_retry))
+		(void)tk_timer_start(worker->proc->loop, &worker->memory_retry, RETRY_MS);
+}
+
 void
 tk_conn_wait_for_memory(struct tk_conn *conn)
 {
@@ -146,6 +156,7 @@ tk_conn_wait_for_memory(struct tk_conn *conn)
 	conn->waits_for_memory = true;
 	tk_count(TK_COUNT_memory_waits, 1);
 	TAILQ_INSERT_TAIL(&conn->worker->memory_waits, conn, wait_link);
+	retry_later(conn->worker);
 	if (conn->buf != NULL && !conn_has_room(conn))
 		conn_set_aside(conn);
 }
@@ -179,4 +190,13 @@ tk_conn_memory_freed(struct tk_post *post)
 		tk_conn_wait_no_more(conn);
 		tk_conn_work(conn);
 	}
+}
+
+void
+tk_conn_memory_retry(struct tk_timer *timer)
+{
+	struct tk_worker *worker = TK_CONTAINER_OF(timer, struct tk_worker, memory_retry);
+
+	tk_post(worker->proc->loop, &worker->memory_freed);
+	retry_later(worker);
 }

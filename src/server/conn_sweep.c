@@ -73,6 +73,8 @@ sweep_expire(struct tk_timer *timer)
 			conn_wake_requests(conn);
 		}
 	}
+	if (pressed)
+		tk_post(worker->proc->loop, &worker->memory_freed);
 	tk_shared_arena_trim(worker->arena);
 	(void)tk_timer_start(worker->proc->loop, &worker->sweep, sweep_ms(worker));
 }
@@ -97,6 +99,7 @@ tk_conns_init(struct tk_worker *worker)
 	TAILQ_INIT(&worker->conns);
 	TAILQ_INIT(&worker->memory_waits);
 	worker->memory_freed.run = tk_conn_memory_freed;
+	worker->memory_retry.expire = tk_conn_memory_retry;
 	worker->sweep.expire = sweep_expire;
 	tk_shared_arena_on_free(worker->arena, arena_on_free, worker);
 	return tk_timer_start(worker->proc->loop, &worker->sweep, sweep_ms(worker));
@@ -121,4 +124,5 @@ tk_conns_close_all(struct tk_worker *worker)
 
 	while ((conn = TAILQ_FIRST(&worker->conns)) != NULL)
 		tk_conn_close(conn);
+	tk_timer_stop(worker->proc->loop, &worker->memory_retry);
 }

@@ -40,6 +40,7 @@ struct tk_worker {
 	size_t listener_count;
 	struct tk_timer sweep;
 	struct tk_post memory_freed;
+	struct tk_timer memory_retry; /* runs while somebody waits for room */
 
 	/* the log */
 	struct tk_zone *zones[TK_DIRECTORIES_MAX];
