@@ -30,6 +30,12 @@ tk_clock_mono_ms(void)
 }
 
 int64_t
+tk_clock_boot_ms(void)
+{
+	return clock_ns(CLOCK_BOOTTIME) / 1000000;
+}
+
+int64_t
 tk_clock_wall_ms(void)
 {
 	return clock_ns(CLOCK_REALTIME) / 1000000;

@@ -5,6 +5,7 @@
  *	ties.c		channels to the writers
  *	round.c		one directory's partitions, one after the other
  *	retention.c	what of a partition is too old or too much
+ *	date.c		by which date
  */
 #ifndef TK_CLEANER_CLEANER_PRIVATE_H
 #define TK_CLEANER_CLEANER_PRIVATE_H
@@ -44,12 +45,20 @@ struct tk_cleaner_tie {
 	struct tk_cleaner_part part;
 };
 
+/* What is known of the wall clock; all zero at first. */
+struct tk_cleaner_date {
+	bool known, doubted;
+	int64_t ahead_ms;         /* of CLOCK_BOOTTIME, when it was believed last */
+	int64_t doubted_since_ms; /* of CLOCK_BOOTTIME */
+};
+
 struct tk_cleaner {
 	struct tk_process *proc;
 	struct tk_loop *loop;
 	struct tk_meta *meta; /* NULL until the journal is there */
 	struct tk_reader *reader;
 	struct tk_timer due;
+	struct tk_cleaner_date date;
 	size_t tie_count;
 	struct tk_cleaner_tie ties[TK_DIRECTORIES_MAX];
 };
@@ -79,6 +88,14 @@ void tk_cleaner_round_step(struct tk_post *post);
 bool tk_cleaner_segments_are(struct tk_cleaner_tie *tie, const struct tk_frame_segments_are *head,
     const uint8_t *list, size_t list_len);
 void tk_cleaner_retained(struct tk_cleaner_tie *tie, const struct tk_frame_retained *answer);
+
+/* Ms since 1970 by which retention goes.  A line in the log where that is not the wall clock. */
+int64_t tk_cleaner_now_ms(struct tk_cleaner *cleaner);
+
+/* ---- date.c ---- */
+
+/* The date, given the wall clock and CLOCK_BOOTTIME in ms. */
+int64_t tk_cleaner_date(struct tk_cleaner_date *date, int64_t wall_ms, int64_t boot_ms);
 
 /* ---- retention.c ---- */
 

@@ -6,7 +6,7 @@
  * retention.bytes or more.  Segments go from the oldest on, whole; the active one too, if it is its
  * turn (its writer then begins a new one).  An empty active segment never goes.
  *
- * The clock is the wall's, as record timestamps are; if it jumps ahead, so does retention.
+ * The clock is the wall's, as record timestamps are, but see date.c.
  */
 #include "cleaner/cleaner_private.h"
 

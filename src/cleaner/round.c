@@ -180,13 +180,27 @@ decide(struct tk_cleaner_tie *tie, const struct tk_frame_segments_are *head,
 	return tk_retention_count(retention, segments, head->count);
 }
 
+int64_t
+tk_cleaner_now_ms(struct tk_cleaner *cleaner)
+{
+	bool doubted = cleaner->date.doubted;
+	int64_t wall_ms = tk_clock_wall_ms();
+	int64_t now_ms = tk_cleaner_date(&cleaner->date, wall_ms, tk_clock_boot_ms());
+
+	if (cleaner->date.doubted && !doubted)
+		tk_warn("the clock jumped ahead by %lld s: nothing is deleted for it within the "
+			"next hour",
+		    (long long)((wall_ms - now_ms) / 1000));
+	return now_ms;
+}
+
 static void
 part_retain(struct tk_cleaner_tie *tie, const struct tk_frame_segments_are *head,
     const struct tk_segment_info *infos, struct tk_retention_segment *segments)
 {
 	const struct tk_retention retention = { .retention_ms = tie->part.retention_ms,
 		.retention_bytes = tie->part.retention_bytes,
-		.now_ms = tk_clock_wall_ms(),
+		.now_ms = tk_cleaner_now_ms(tie->cleaner),
 		.log_end = tie->part.state.log_end.offset };
 	struct tk_frame_retain frame = { .incarnation = tie->part.incarnation,
 		.slot = tie->part.slot };

@@ -86,4 +86,36 @@ test_both(void)
 	CU_ASSERT(gone(0, 0, segments, 1) == 0);
 }
 
-TK_UNIT_MAIN("retention", { "time", test_time }, { "size", test_size }, { "both", test_both })
+/* A clock that jumps deletes nothing for an hour, and nothing at all if it is set right by then. */
+static void
+test_date(void)
+{
+	const int64_t minute = 60000, hour = 60 * minute;
+	struct tk_cleaner_date date = { .known = false };
+	int64_t boot = 5000;
+
+	CU_ASSERT(tk_cleaner_date(&date, NOW, boot) == NOW);
+	CU_ASSERT(tk_cleaner_date(&date, NOW + DAY, boot + DAY) == NOW + DAY);
+	boot += DAY;
+	CU_ASSERT(tk_cleaner_date(&date, NOW + DAY + 9 * minute, boot) == NOW + DAY + 9 * minute);
+	CU_ASSERT(tk_cleaner_date(&date, NOW, boot) == NOW); /* back, at once */
+	CU_ASSERT(!date.doubted);
+
+	/* A year ahead; set right after half an hour. */
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY, boot) == NOW && date.doubted);
+	boot += hour / 2;
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY + hour / 2, boot) == NOW + hour / 2);
+	CU_ASSERT(tk_cleaner_date(&date, NOW + hour / 2, boot) == NOW + hour / 2);
+	CU_ASSERT(!date.doubted);
+
+	/* A year ahead, and it stays. */
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY, boot) == NOW + hour / 2);
+	boot += hour - 1;
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY, boot) == NOW + hour / 2 + hour - 1);
+	boot++;
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY, boot) == NOW + 365 * DAY);
+	CU_ASSERT(tk_cleaner_date(&date, NOW + 365 * DAY + 1, boot + 1) == NOW + 365 * DAY + 1);
+}
+
+TK_UNIT_MAIN("retention", { "time", test_time }, { "size", test_size }, { "both", test_both },
+    { "a clock that jumps", test_date })
