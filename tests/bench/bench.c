@@ -347,13 +347,15 @@ broker_connect(const struct bench *b)
 static void
 produce_run(const struct bench *b, int fd, size_t total_bytes)
 {
-	uint8_t head[256];
-	size_t head_len = produce_head(b, head);
+	uint8_t *frame = malloc(256 + b->batch_bytes);
+	size_t head_len = frame == NULL ? 0 : produce_head(b, frame);
 	size_t count = total_bytes / b->batch_bytes, under_way = 0;
 
+	if (frame == NULL)
+		die("no memory");
+	memcpy(frame + head_len, b->batch, b->batch_bytes);
 	for (size_t i = 0; i < count; i++) {
-		send_all(fd, head, head_len);
-		send_all(fd, b->batch, b->batch_bytes);
+		send_all(fd, frame, head_len + b->batch_bytes);
 		if (++under_way == (size_t)b->depth) {
 			produce_answer(fd, b);
 			under_way--;
@@ -361,6 +363,7 @@ produce_run(const struct bench *b, int fd, size_t total_bytes)
 	}
 	while (under_way-- > 0)
 		produce_answer(fd, b);
+	free(frame);
 }
 
 /* One Fetch version 11 of 1 MiB from offset; bytes of records, which are dropped. */
