@@ -403,7 +403,7 @@ tk_log_open(struct tk_logdir *dir, const struct tk_log_identity *identity,
 }
 
 int
-tk_logdir_clean_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
+tk_logdir_orphaned_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
 {
 	struct tk_log *log;
 	int failed = 0, rc;
@@ -424,10 +424,17 @@ tk_logdir_clean_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
 	if (rc < 0)
 		tk_log_problem_set(ret_problem, "could not write checkpoints in \"%s\": %s",
 		    dir->path, strerror(-rc));
-	if (rc < 0 || failed < 0)
-		return rc < 0 ? rc : failed;
-	tk_zone_header(dir->zone)->stopped_clean = 1;
-	return 0;
+	return rc < 0 ? rc : failed;
+}
+
+int
+tk_logdir_clean_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
+{
+	int rc = tk_logdir_orphaned_stop(dir, ret_problem);
+
+	if (rc == 0)
+		tk_zone_header(dir->zone)->stopped_clean = 1;
+	return rc;
 }
 
 int

@@ -87,6 +87,13 @@ int tk_logdir_checkpoint(struct tk_logdir *dir) TK_MUST_CHECK;
  */
 int tk_logdir_clean_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem) TK_MUST_CHECK;
 
+/*
+ * The same where the master is dead, and so nobody will write the marker: the zone does not say
+ * that there is one.
+ */
+int tk_logdir_orphaned_stop(
+    struct tk_logdir *dir, struct tk_log_problem *ret_problem) TK_MUST_CHECK;
+
 /* Master, after every process is gone: writes the marker of a clean stop.  0 or -errno. */
 int tk_logdir_mark_clean(const char *path) TK_MUST_CHECK;
 

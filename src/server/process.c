@@ -230,6 +230,7 @@ process_orphaned(struct tk_process *proc)
 	struct timeval tv = { .tv_usec = ORPHAN_MS * 1000 };
 
 	tk_warn("the master is gone: stopping");
+	proc->orphaned = true;
 	tk_event_remove(proc->loop, &proc->control);
 	(void)signal(SIGALRM, orphan_alarm);
 	(void)setitimer(ITIMER_REAL, &(struct itimerval){ .it_value = tv }, NULL);

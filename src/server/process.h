@@ -83,6 +83,7 @@ struct tk_process {
 	size_t arena_size;
 	int arena_fd;
 	bool stopping;
+	bool orphaned; /* the master is dead */
 	int exit_code;
 	/* Of a worker: the pages of all workers of its generation, its own among them. */
 	const struct tk_process_page *worker_pages[TK_WORKERS_MAX];

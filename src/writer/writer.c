@@ -69,7 +69,8 @@ writer_finish(struct tk_post *post)
 
 	tk_durable_free(writer);
 	if (rc == 0)
-		rc = tk_logdir_clean_stop(writer->dir, &problem);
+		rc = writer->proc->orphaned ? tk_logdir_orphaned_stop(writer->dir, &problem)
+					    : tk_logdir_clean_stop(writer->dir, &problem);
 	if (rc < 0)
 		tk_err(
 		    "could not stop \"%s\" cleanly: %s", tk_logdir_path(writer->dir), problem.text);

@@ -176,6 +176,20 @@ test_foreign_marker(void)
 	env_free(&env);
 }
 
+/* The master died: its writer stopped, but nobody was left to write a marker. */
+static void
+test_orphaned(void)
+{
+	struct env env;
+
+	env_lived(&env);
+	env_open(&env);
+	CU_ASSERT(tk_logdir_orphaned_stop(env.dir, &env.problem) == 0);
+	env_close(&env);
+	expect_start(&env, TK_TRUST_ZONE, 10);
+	env_free(&env);
+}
+
 /* Another directory at the same zone name, by its id and by its device. */
 static void
 test_other_directory(void)
@@ -311,8 +325,8 @@ TK_UNIT_MAIN("log trust", { "trusted", test_trusted }, { "another boot", test_ot
     { "backup of this start", test_backup_of_this_start },
     { "segment replaced", test_replaced_segment }, { "segment missing", test_missing_segment },
     { "Kafka's checkpoint", test_foreign_checkpoint }, { "Kafka's index", test_foreign_index },
-    { "Kafka's marker", test_foreign_marker }, { "another directory", test_other_directory },
-    { "nonce", test_nonce }, { "incarnation", test_incarnation },
-    { "sync under way", test_sync_underway },
+    { "Kafka's marker", test_foreign_marker }, { "master gone", test_orphaned },
+    { "another directory", test_other_directory }, { "nonce", test_nonce },
+    { "incarnation", test_incarnation }, { "sync under way", test_sync_underway },
     { "starts read no records", test_starts_read_nothing },
     { "clean without helpers", test_clean_without_helpers })
