@@ -37,13 +37,14 @@ sync_segment(struct tk_log *log, const struct tk_segment_info *info)
 	return rc;
 }
 
+/* The first ones of the list; the active segment is always one that was written since. */
 static int
 sync_segments(struct tk_log *log, size_t upto)
 {
 	int rc = 0;
 
 	for (size_t i = 0; i < upto && rc == 0; i++)
-		if (log->segments.items[i].unsynced)
+		if (log->segments.items[i].unsynced || i + 1 == log->segments.count)
 			rc = sync_segment(log, &log->segments.items[i].info);
 	if (rc == 0)
 		rc = tk_file_sync_dir(log->dir->fd, log->name);

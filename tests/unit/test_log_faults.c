@@ -200,6 +200,52 @@ test_failed_sync(void)
 	env_free(&env);
 }
 
+static char synced_files[8][64];
+static size_t synced_count;
+
+static int
+note_sync(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	char name[64], target[PATH_MAX];
+	const char *base;
+	ssize_t len;
+
+	(void)path;
+	(void)bytes;
+	if (op != TK_FILE_SYNC)
+		return 0;
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	len = readlink(name, target, sizeof(target) - 1);
+	target[len < 0 ? 0 : len] = '\0';
+	base = strrchr(target, '/');
+	if (base != NULL && strstr(base, ".log") != NULL &&
+	    synced_count < TK_COUNT_OF(synced_files))
+		(void)snprintf(
+		    synced_files[synced_count++], sizeof(synced_files[0]), "%.63s", base + 1);
+	return 0;
+}
+
+/* A clean stop brings the active segment to the disk, also one that was begun by a roll. */
+static void
+test_stop_after_roll(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(tk_log_roll(env.log, 1) == 0);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(tk_log_sync_closed(env.log) == 0);
+	synced_count = 0;
+	tk_file_fault = note_sync;
+	env_stop(&env);
+	tk_file_fault = NULL;
+	CU_ASSERT_EQUAL(synced_count, 1);
+	CU_ASSERT_STRING_EQUAL(synced_files[0], "00000000000000000001.log");
+	env_free(&env);
+}
+
 /* One life with a failure at its nth operation; the next life finds all that was acknowledged. */
 static bool
 live_with_failure(int nth, int error)
@@ -267,4 +313,5 @@ test_every_operation(void)
 
 TK_UNIT_MAIN("log faults", { "short writes", test_short_writes },
     { "file size limit", test_file_size_limit }, { "full disk", test_full_disk },
-    { "failed sync", test_failed_sync }, { "every operation fails once", test_every_operation })
+    { "failed sync", test_failed_sync }, { "stop after a roll", test_stop_after_roll },
+    { "every operation fails once", test_every_operation })
