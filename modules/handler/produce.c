@@ -70,14 +70,14 @@ produce_appended(void *owner, unsigned index, const struct tk_frame_appended *re
 		tk_request_wake(produce->req);
 }
 
-/* 0 with *ret filled in, or the partition's error. */
+/* 0 with both filled in, or the partition's error. */
 static int16_t
-produce_part_check(struct produce *produce, struct produce_part *part, struct tk_part *ret)
+produce_part_check(struct produce *produce, struct produce_part *part, struct tk_part *ret_where,
+    struct tk_batch_verdict *ret_verdict)
 {
 	const struct tk_request *req = produce->req;
 	const struct tk_meta_topic *topic =
 	    tk_topic_of(req->worker, &part->topic->name, &part->topic->topic_id);
-	struct tk_batch_verdict verdict;
 	struct tk_batch_rules rules;
 	int16_t error;
 
@@ -86,7 +86,7 @@ produce_part_check(struct produce *produce, struct produce_part *part, struct tk
 					  : TK_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 	if (topic->is_internal)
 		return TK_ERR_INVALID_TOPIC_EXCEPTION;
-	error = tk_worker_part(req->worker, topic, part->part->index, ret);
+	error = tk_worker_part(req->worker, topic, part->part->index, ret_where);
 	if (error != TK_ERR_NONE)
 		return error;
 	rules = (struct tk_batch_rules){ .produce_version = req->version,
@@ -95,12 +95,12 @@ produce_part_check(struct produce *produce, struct produce_part *part, struct tk
 		.now_ms = tk_clock_wall_ms(),
 		.timestamp_before_max_ms = INT64_MAX,
 		.timestamp_after_max_ms = (int64_t)3600 * 1000 };
-	error =
-	    tk_batch_validate(part->part->records.data, part->part->records.len, &rules, &verdict);
+	error = tk_batch_validate(
+	    part->part->records.data, part->part->records.len, &rules, ret_verdict);
 	if (error != TK_ERR_NONE) {
-		part->bad_record = verdict.record_index;
-		part->message = verdict.message;
-	} else if ((verdict.header.attributes & TK_BATCH_TRANSACTIONAL) != 0) {
+		part->bad_record = ret_verdict->record_index;
+		part->message = ret_verdict->message;
+	} else if ((ret_verdict->header.attributes & TK_BATCH_TRANSACTIONAL) != 0) {
 		error = TK_ERR_INVALID_TXN_STATE;
 		part->message = "transactions are not supported by this version";
 	}
@@ -114,8 +114,9 @@ produce_part_send(struct produce *produce, unsigned index)
 	struct produce_part *part = &produce->parts[index];
 	const struct tk_bytes *records = &part->part->records;
 	struct tk_frame_append frame;
+	struct tk_batch_verdict verdict;
 	struct tk_part where;
-	int16_t error = produce_part_check(produce, part, &where);
+	int16_t error = produce_part_check(produce, part, &where, &verdict);
 
 	if (error != TK_ERR_NONE) {
 		part_fail(part, error);
@@ -127,7 +128,9 @@ produce_part_send(struct produce *produce, unsigned index)
 		.len = records->len,
 		.slot = where.key.slot,
 		.leader_epoch = -1,
-		.deadline_ms = produce->deadline_ms };
+		.flags = verdict.walked ? TK_APPEND_MAX_TIMESTAMP : 0,
+		.deadline_ms = produce->deadline_ms,
+		.max_timestamp = verdict.max_timestamp };
 	produce->pending++;
 	if (tk_worker_append(req->worker, where.key.directory, &frame, req->buf, produce_appended,
 		produce, index, &part->call) < 0) {

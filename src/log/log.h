@@ -66,6 +66,8 @@ struct tk_append {
 	uint64_t config_revision; /* settings it was validated under; 0: not compared */
 	int32_t leader_epoch;     /* the frame's; -1: not compared */
 	enum tk_append_origin origin;
+	bool walked;           /* somebody has looked at every record, and found: */
+	int64_t max_timestamp; /* replaces the header's where it differs; at least -1 */
 
 	int16_t error;       /* enum tk_error; 0 for duplicates as well */
 	bool stale;          /* not appended: validate under the present settings, send again */

@@ -164,21 +164,39 @@ next_offset(const struct tk_log *log)
 	return log->state.log_end.offset;
 }
 
+/*
+ * The time that the topic stamps, or of the records where the sender's header tells another:
+ * searches by time go by it.  True if that changed what the checksum covers.
+ */
+static bool
+mend_timestamps(const struct tk_log *log, struct tk_turn_item *item, int64_t now_ms)
+{
+	struct tk_batch_header *header = &item->header;
+	const struct tk_append *append = item->append;
+
+	if (log->config.log_append_time) {
+		header->attributes |= TK_BATCH_LOG_APPEND;
+		header->max_timestamp = now_ms;
+		return true;
+	}
+	if (!append->walked || append->max_timestamp == header->max_timestamp)
+		return false;
+	header->max_timestamp = append->max_timestamp;
+	return true;
+}
+
 /* Gives the batch its place and the header that goes to the file. */
 static void
 stamp(const struct tk_log *log, struct tk_turn_item *item, int64_t now_ms)
 {
 	struct tk_batch_header *header = &item->header;
+	bool resum = mend_timestamps(log, item, now_ms);
 
 	header->base_offset = next_offset(log);
 	header->leader_epoch = log->state.leader_epoch;
 	item->last_offset = tk_batch_last_offset(header);
-	if (log->config.log_append_time) {
-		header->attributes |= TK_BATCH_LOG_APPEND;
-		header->max_timestamp = now_ms;
-	}
 	tk_batch_header_write(header, item->bytes);
-	if (log->config.log_append_time) {
+	if (resum) {
 		header->crc = item_crc(item);
 		tk_batch_header_write(header, item->bytes);
 	}

@@ -22,7 +22,7 @@
 
 #include "takhin/base.h"
 
-#define TK_FRAMES_VERSION 1u
+#define TK_FRAMES_VERSION 2u
 #define TK_FRAME_MAX      ((uint32_t)4 << 20) /* bytes of a payload */
 
 enum tk_frame_type {
@@ -60,11 +60,13 @@ struct tk_frame_append {
 	uint64_t arena_offset;
 	uint32_t len;
 	uint32_t slot;
-	int32_t leader_epoch; /* -1: any */
-	uint32_t flags;       /* TK_APPEND_ */
-	int64_t deadline_ms;  /* of CLOCK_MONOTONIC; refused once it has passed; 0: none */
+	int32_t leader_epoch;  /* -1: any */
+	uint32_t flags;        /* TK_APPEND_ */
+	int64_t deadline_ms;   /* of CLOCK_MONOTONIC; refused once it has passed; 0: none */
+	int64_t max_timestamp; /* with TK_APPEND_MAX_TIMESTAMP: the records', at least -1 */
 };
-#define TK_APPEND_SYNC 0x1u /* answer when it is on the disk (metadata) */
+#define TK_APPEND_SYNC          0x1u /* answer when it is on the disk (metadata) */
+#define TK_APPEND_MAX_TIMESTAMP 0x2u /* the records were walked: the header is mended */
 
 struct tk_frame_appended {
 	int64_t base_offset;
@@ -154,7 +156,7 @@ struct tk_frame_retained {
 };
 
 _Static_assert(sizeof(struct tk_frame) == 16, "goes through a channel");
-_Static_assert(sizeof(struct tk_frame_append) == 48, "goes through a channel");
+_Static_assert(sizeof(struct tk_frame_append) == 56, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame_appended) == 32, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame_watch) == 40, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame_forward) == 24, "goes through a channel");

@@ -23,6 +23,8 @@
 #include "log/batch.h"
 #include "wire/error_codes.h"
 
+#define APPEND_FLAGS (TK_APPEND_SYNC | TK_APPEND_MAX_TIMESTAMP)
+
 /* ---- queues ---- */
 
 static bool
@@ -152,11 +154,13 @@ append_frame_sound(const struct tk_caller *caller, const struct tk_frame_append 
 {
 	const struct tk_peer *peer = caller->peer;
 
-	if (frame->slot >= TK_ZONE_SLOTS_MAX || (frame->flags & ~TK_APPEND_SYNC) != 0)
+	if (frame->slot >= TK_ZONE_SLOTS_MAX || (frame->flags & ~APPEND_FLAGS) != 0)
 		return false;
 	if (frame->incarnation == 0 || frame->len < TK_BATCH_HEADER_BYTES)
 		return false;
 	if ((frame->flags & TK_APPEND_SYNC) != 0 && peer->role != TK_ROLE_COORDINATOR)
+		return false;
+	if ((frame->flags & TK_APPEND_MAX_TIMESTAMP) != 0 && frame->max_timestamp < -1)
 		return false;
 	return peer->arena != NULL && frame->arena_offset <= peer->arena_size &&
 	       frame->len <= peer->arena_size - frame->arena_offset;
@@ -192,6 +196,8 @@ append_queue(struct tk_caller *caller, struct tk_writer_part *part, uint64_t id,
 		    .incarnation = frame->incarnation,
 		    .config_revision = frame->config_revision,
 		    .leader_epoch = frame->leader_epoch,
+		    .walked = (frame->flags & TK_APPEND_MAX_TIMESTAMP) != 0,
+		    .max_timestamp = frame->max_timestamp,
 		    .origin = caller->peer->role == TK_ROLE_COORDINATOR ? TK_APPEND_COORDINATOR
 									: TK_APPEND_CLIENT },
 	};

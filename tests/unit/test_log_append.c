@@ -212,6 +212,57 @@ test_preallocate(void)
 	env_free(&env);
 }
 
+/* Appends one batch whose records were found to have found at most; the file is expected's. */
+static void
+expect_max_timestamp(
+    const struct env_bytes *one, bool stamps, bool walked, int64_t found, int64_t expected)
+{
+	struct tk_append append = env_append_of(one), *pointer = &append;
+	struct env_bytes file;
+	struct env env;
+
+	env_init(&env);
+	env.config.log_append_time = stamps;
+	env_open(&env);
+	append.walked = walked;
+	append.max_timestamp = found;
+	CU_ASSERT(tk_log_append(env.log, &pointer, 1, 777) == 1 && append.error == 0);
+	file = env_read(&env, LOG_0);
+	CU_ASSERT_FATAL(file.len == one->len);
+	CU_ASSERT_EQUAL((int64_t)tk_be64_get(file.data + 35), expected);
+	CU_ASSERT(tk_be64_get(file.data + 27) == 5);
+	CU_ASSERT(tk_be32_get(file.data + 17) == tk_crc32c(0, file.data + 21, file.len - 21));
+	CU_ASSERT(memcmp(file.data + 61, one->data + 61, one->len - 61) == 0);
+	free(file.data);
+	env_free(&env);
+}
+
+/* A header that disagrees with its records is mended, one that was damaged is not made good. */
+static void
+test_max_timestamp(void)
+{
+	struct env_bytes one = env_batch(&(struct env_batch){ .records = 3, .timestamp = 5 });
+	struct tk_append append = env_append_of(&one), *pointer = &append;
+	struct env env;
+
+	expect_max_timestamp(&one, false, true, 1234, 1234);
+	expect_max_timestamp(&one, false, true, 5, 5);
+	expect_max_timestamp(&one, false, true, 3, 3);
+	expect_max_timestamp(&one, false, true, -1, -1);
+	expect_max_timestamp(&one, false, true, INT64_MAX, INT64_MAX);
+	expect_max_timestamp(&one, false, false, 1234, 5);
+	expect_max_timestamp(&one, true, true, 1234, 777);
+	one.data[61] ^= 1;
+	env_init(&env);
+	env_open(&env);
+	append.walked = true;
+	append.max_timestamp = 1234;
+	CU_ASSERT(tk_log_append(env.log, &pointer, 1, 777) == 0);
+	CU_ASSERT(append.error == TK_ERR_CORRUPT_MESSAGE && env_size(&env, LOG_0) <= 0);
+	env_free(&env);
+	free(one.data);
+}
+
 static void
 test_configure(void)
 {
@@ -335,6 +386,6 @@ test_many_partitions(void)
 TK_UNIT_MAIN("log append", { "bytes, offsets, positions", test_bytes },
     { "appends are joined", test_joined }, { "refusals", test_refused }, { "frames", test_frame },
     { "log append time", test_log_append_time }, { "segments preallocated", test_preallocate },
-    { "settings and epochs", test_configure }, { "small files", test_small_files },
-    { "lock", test_lock }, { "identity", test_identity },
+    { "largest timestamp", test_max_timestamp }, { "settings and epochs", test_configure },
+    { "small files", test_small_files }, { "lock", test_lock }, { "identity", test_identity },
     { "many partitions", test_many_partitions })

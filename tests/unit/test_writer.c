@@ -138,7 +138,7 @@ test_append_refused(void)
 static void
 test_append_hostile(void)
 {
-	struct tk_frame_append good, bad[10];
+	struct tk_frame_append good, bad[11];
 	struct caller *honest;
 
 	env_new();
@@ -153,11 +153,13 @@ test_append_hostile(void)
 	bad[3].len = UINT32_MAX;
 	bad[4].len = TK_BATCH_HEADER_BYTES - 1;
 	bad[5].slot = TK_ZONE_SLOTS_MAX;
-	bad[6].flags = 2;
+	bad[6].flags = 4;
 	bad[7].flags = TK_APPEND_SYNC; /* the coordinator's */
 	bad[8].incarnation = 0;
 	bad[9].slot = TK_META_SLOT;
 	bad[9].incarnation = TK_META_INCARNATION;
+	bad[10].flags = TK_APPEND_MAX_TIMESTAMP; /* no record's: -1 is the least */
+	bad[10].max_timestamp = -2;
 	for (size_t i = 0; i < TK_COUNT_OF(bad); i++) {
 		struct caller *worker = caller_new(TK_ROLE_WORKER);
 
