@@ -57,8 +57,9 @@ piece_coalesce(struct tk_chain *chain, struct tk_piece *piece)
 	while ((next = piece->next) != NULL && next->kind == TK_PIECE_FILE &&
 	       next->file.fd == piece->file.fd &&
 	       next->file.offset == piece->file.offset + piece->len &&
-	       next->len <= UINT32_MAX - piece->len) {
+	       next->file.len <= UINT32_MAX - piece->file.len) {
 		piece->len += next->len;
+		piece->file.len += next->file.len;
 		if (next->file.unref != NULL)
 			next->file.unref(next->file.owner);
 		piece->next = next->next;
@@ -96,7 +97,10 @@ piece_copy(struct tk_chain *chain, struct tk_piece *piece, enum tk_counter reaso
 	return true;
 }
 
-/* A file range that had better be copied becomes memory; false on a broken range. */
+/*
+ * A file range that had better be copied becomes memory; false on a broken range.  What a full
+ * socket or a turn's end has left of a large one is as good for sendfile as its beginning was.
+ */
 static bool
 piece_prepare(struct tk_worker *worker, struct tk_chain *chain, struct tk_piece *piece)
 {
@@ -105,7 +109,7 @@ piece_prepare(struct tk_worker *worker, struct tk_chain *chain, struct tk_piece 
 	piece_coalesce(chain, piece);
 	if (!worker->settings->sendfile)
 		return piece_copy(chain, piece, TK_COUNT_copied_sendfile_off);
-	if (piece->len < (uint64_t)worker->settings->sendfile_min_bytes)
+	if (piece->file.len < (uint64_t)worker->settings->sendfile_min_bytes)
 		return piece_copy(chain, piece, TK_COUNT_copied_small);
 	return true;
 }
