@@ -80,6 +80,7 @@ struct tk_settings {
 	const char *error_log;     /* absolute, or "stderr" */
 	int log_level; /* enum tk_log_level_setting, the same numbers as enum tk_level */
 	int64_t shutdown_timeout_ms;
+	int64_t watchdog_timeout_ms; /* 0: off */
 
 	/* identity and data */
 	int32_t node_id;

@@ -96,6 +96,17 @@ static const struct tk_setting rows[] = {
 	    .reloadable = true,
 	    .help = "How long connections may take to finish at a graceful stop or a reload.",
 	},
+	{
+	    DURATION(watchdog_timeout_ms),
+	    .default_text = "60s",
+	    .min = 0,
+	    .max = 24 * 60 * 60 * 1000,
+	    .reloadable = true,
+	    .help =
+		"A process that the master has asked for a sign of life and that gives none for "
+		"this long is aborted and started again; 0 for never.  An idle process is asked at "
+		"most once in half this time.",
+	},
 
 	{
 	    INT(node_id),

@@ -21,6 +21,7 @@ libtkmaster_a_SOURCES = \
 	src/master/start.c \
 	src/master/status.c \
 	src/master/stop.c \
+	src/master/watch.c \
 	src/os/notify.h src/os/notify_systemd.c \
 	src/os/portholder.h src/os/portholder_linux.c
 

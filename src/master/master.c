@@ -131,6 +131,7 @@ master_serve(struct tk_master *master)
 		tk_daemon_detach();
 	master->look_timer.expire = master_look;
 	master_look(&master->look_timer);
+	tk_master_watch(master);
 	tk_master_start_go_on(master);
 	tk_loop_run(master->loop);
 }

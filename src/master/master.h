@@ -14,6 +14,7 @@
  *	slot.c      places of processes       commands.c what is asked for there
  *	spawn.c     births                    status.c   what is told there
  *	reap.c      deaths                    orders.c   messages to children
+ *	watch.c     who stands still
  */
 #ifndef TK_MASTER_MASTER_H
 #define TK_MASTER_MASTER_H
@@ -57,6 +58,14 @@ struct tk_order {
 };
 STAILQ_HEAD(tk_order_list, tk_order);
 
+/* What the watchdog thinks of a process (watch.c). */
+enum tk_watch_stage {
+	TK_WATCH_MOVING, /* or never looked at */
+	TK_WATCH_ASKED,
+	TK_WATCH_ABORTED,
+	TK_WATCH_KILLED
+};
+
 /* A place for a process: who it is, its page, and the life that is in it now. */
 struct tk_slot {
 	TAILQ_ENTRY(tk_slot) link;
@@ -84,6 +93,13 @@ struct tk_slot {
 	size_t arena_size;
 	int64_t started_ms, ready_ms; /* ready_ms 0: not yet */
 	enum { TK_PREPARE_NOT_ASKED, TK_PREPARE_ASKED, TK_PREPARE_DONE } prepare;
+	struct {
+		enum tk_watch_stage stage;
+		uint64_t progress; /* as of the last look */
+		unsigned looks;    /* since it was asked */
+		int64_t asked_ms;
+		struct tk_timer timer; /* after an abort */
+	} watch;
 	bool clean; /* the last life was a writer that synced everything and said so */
 };
 TAILQ_HEAD(tk_slot_list, tk_slot);
@@ -132,6 +148,7 @@ struct tk_master {
 	struct tk_reload reload;
 	bool graceful; /* of a stop */
 	struct tk_timer stop_timer;
+	struct tk_timer watch_timer;
 	struct tk_timer look_timer; /* at progress, for status and systemd's watchdog */
 	struct tk_event signals;
 
@@ -227,6 +244,13 @@ void tk_slot_kill(struct tk_slot *slot);
 void tk_slot_orders_drop(struct tk_slot *slot);
 /* The control socket of the slot's process has something to say, or room. */
 void tk_slot_control_ready(struct tk_event *event, unsigned what);
+
+/* watch.c */
+/* Begins to watch, or goes on by the settings in force now. */
+void tk_master_watch(struct tk_master *master);
+void tk_slot_watch_due(struct tk_timer *timer);
+/* The slot's process is gone. */
+void tk_slot_watch_end(struct tk_slot *slot);
 
 /* reap.c */
 void tk_master_reap(struct tk_master *master);

@@ -92,6 +92,7 @@ life_end(struct tk_slot *slot)
 {
 	tk_event_remove(slot->master->loop, &slot->control);
 	tk_slot_orders_drop(slot);
+	tk_slot_watch_end(slot);
 	(void)close(slot->control.fd);
 	slot->control.fd = -1;
 	if (slot->arena_readonly_fd >= 0)

@@ -270,6 +270,7 @@ reload_commit(struct tk_master *master)
 		if (stays(slot) && slot->prepare == TK_PREPARE_DONE)
 			tk_slot_tell_type(slot, TK_CONTROL_COMMIT);
 	tk_master_limits_raise(master->cycle->cycle.settings);
+	tk_master_watch(master);
 	(void)tk_timer_start(master->loop, &master->reload.timer, START_MS);
 	rc = tk_master_workers_make(master, master->cycle);
 	tk_master_cycle_unref(&old);

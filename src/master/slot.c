@@ -61,6 +61,7 @@ tk_slot_new(struct tk_master *master, enum tk_role role, unsigned index, struct 
 	slot->arena_readonly_fd = -1;
 	slot->respawn.expire = slot_respawn_due;
 	slot->retire.expire = slot_retire_due;
+	slot->watch.timer.expire = tk_slot_watch_due;
 	STAILQ_INIT(&slot->orders);
 	TAILQ_INSERT_TAIL(&master->slots, slot, link);
 	rc = slot_page_make(slot);
@@ -93,6 +94,7 @@ tk_slot_free(struct tk_slot **slot)
 		    __atomic_load_n(&gone->page->counters[i], __ATOMIC_RELAXED);
 	tk_timer_stop(gone->master->loop, &gone->respawn);
 	tk_timer_stop(gone->master->loop, &gone->retire);
+	tk_slot_watch_end(gone);
 	TAILQ_REMOVE(&gone->master->slots, gone, link);
 	tk_shm_unmap((void *)(uintptr_t)gone->page, sizeof(*gone->page));
 	close_if_open(gone->page_fd);

@@ -27,6 +27,7 @@ enum tk_control_type {
 	TK_CONTROL_REOPEN,       /* log to the descriptor beside it */
 	TK_CONTROL_PREPARE, /* new settings, as text in the descriptor: check, answer PREPARED */
 	TK_CONTROL_COMMIT,  /* use what was prepared */
+	TK_CONTROL_PING,    /* hear this: a turn of the loop is the answer */
 	/* child -> master */
 	TK_CONTROL_READY = 64,
 	TK_CONTROL_PREPARED /* error: 0 or -errno; text */
