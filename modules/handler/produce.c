@@ -123,7 +123,7 @@ produce_part_send(struct produce *produce, unsigned index)
 		return;
 	}
 	frame = (struct tk_frame_append){ .incarnation = where.key.incarnation,
-		.config_revision = where.topic->config_revision,
+		.config_revision = tk_meta_stamp(req->worker->meta, where.topic),
 		.arena_offset = tk_shared_offset(req->worker->arena, records->data),
 		.len = records->len,
 		.slot = where.key.slot,

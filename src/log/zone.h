@@ -44,7 +44,7 @@ struct tk_part_state {
 	int64_t durable_end;          /* first offset not known to be on the disk */
 	int64_t sync_underway;        /* end of the sync under way, -1 if none */
 	uint64_t segments_generation; /* changes with the list of segments or their files */
-	uint64_t config_revision;     /* metadata revision of the settings in force */
+	uint64_t config_revision;     /* stamp of the settings in force (tk_meta_stamp) */
 	uint64_t active_inode;        /* of the active segment's .log */
 	uint64_t followers[8];        /* replication: kept free */
 };

@@ -91,6 +91,7 @@ void
 tk_master_cycle_inherit(const struct tk_cycle *from, struct tk_cycle *to)
 {
 	tk_assert(from->directory_count == to->directory_count);
+	to->topics_generation = from->topics_generation;
 	to->run_dir_fd = from->run_dir_fd;
 	to->coordinator_fd = from->coordinator_fd;
 	for (size_t i = 0; i < to->directory_count; i++)

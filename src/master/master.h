@@ -273,6 +273,8 @@ void tk_master_stop_go_on(struct tk_master *master);
 int tk_master_reload(struct tk_master *master, char *text, size_t room);
 /* A child answered PREPARE. */
 void tk_master_reload_prepared(struct tk_slot *slot, const struct tk_control *msg);
+/* A worker of former settings is told of what topics have by default now. */
+void tk_master_worker_adopts(struct tk_slot *slot);
 /* slot's process is READY or has died: a reload may be waiting for it. */
 void tk_master_reload_slot_ready(struct tk_slot *slot);
 void tk_master_reload_slot_died(struct tk_slot *slot);

@@ -92,7 +92,8 @@ void
 tk_slot_tell_type(struct tk_slot *slot, enum tk_control_type type)
 {
 	struct tk_control msg = { .type = type,
-		.generation = slot->master->cycle->cycle.generation };
+		.generation = slot->master->cycle->cycle.generation,
+		.topics_generation = slot->master->cycle->cycle.topics_generation };
 
 	tk_slot_tell(slot, &msg, -1);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/errlog.h"
+#include "base/topic_config.h"
 #include "master/master.h"
 #include "os/notify.h"
 #include "os/shm.h"
@@ -251,6 +252,41 @@ log_change(struct tk_master *master, const struct tk_settings *old, const struct
 		tk_slot_tell(slot, &msg, tk_errlog_fd());
 }
 
+/*
+ * Workers of former settings serve until new ones are ready, and writers take no batch that was
+ * validated under other defaults of topics.  They are told before the writers, so that whoever is
+ * sent a batch back finds the settings waiting.
+ */
+static void
+old_workers_adopt(struct tk_master *master)
+{
+	struct tk_slot *slot;
+
+	TAILQ_FOREACH (slot, &master->slots, link)
+		if (is_old_worker(slot))
+			tk_master_worker_adopts(slot);
+}
+
+void
+tk_master_worker_adopts(struct tk_slot *slot)
+{
+	const struct tk_cycle *now = &slot->master->cycle->cycle;
+	struct tk_control msg = { .type = TK_CONTROL_ADOPT,
+		.generation = now->generation,
+		.topics_generation = now->topics_generation };
+	int fd;
+
+	if (!tk_slot_alive(slot) || slot->cycle->cycle.topics_generation == now->topics_generation)
+		return;
+	fd = tk_master_settings_fd(now->settings);
+	if (fd < 0) {
+		tk_err("could not tell %s of the settings: %s", tk_slot_name(slot), strerror(-fd));
+		return;
+	}
+	tk_slot_tell(slot, &msg, fd);
+	(void)close(fd);
+}
+
 static void
 reload_commit(struct tk_master *master)
 {
@@ -266,6 +302,7 @@ reload_commit(struct tk_master *master)
 	if (tk_master_listeners_listen(&master->cycle->cycle, text, sizeof(text)) < 0)
 		tk_err("%s", text);
 	log_change(master, old->cycle.settings, master->cycle->cycle.settings);
+	old_workers_adopt(master);
 	TAILQ_FOREACH (slot, &master->slots, link)
 		if (stays(slot) && slot->prepare == TK_PREPARE_DONE)
 			tk_slot_tell_type(slot, TK_CONTROL_COMMIT);
@@ -352,6 +389,16 @@ prepare_ask(struct tk_master *master, char *text, size_t room)
 	return 0;
 }
 
+static bool
+topics_differ(const struct tk_settings *old, const struct tk_settings *new)
+{
+	struct tk_topic_config a = { 0 }, b = { 0 };
+
+	tk_topic_config_defaults(old, &a);
+	tk_topic_config_defaults(new, &b);
+	return memcmp(&a, &b, sizeof(a)) != 0;
+}
+
 /* Makes the next cycle of checked settings; 0, or -errno with the reasons in text. */
 static int
 next_cycle(struct tk_master *master, struct tk_arena *arena, const struct tk_settings *settings,
@@ -371,6 +418,8 @@ next_cycle(struct tk_master *master, struct tk_arena *arena, const struct tk_set
 		return rc;
 	}
 	tk_master_cycle_inherit(present, &master->reload.next->cycle);
+	if (topics_differ(present->settings, settings))
+		master->reload.next->cycle.topics_generation++;
 	rc = tk_master_listeners_bind(master->cycle, master->reload.next, 0, text, room);
 	if (rc < 0)
 		tk_master_cycle_unref(&master->reload.next);

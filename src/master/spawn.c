@@ -168,6 +168,8 @@ introduce(struct tk_slot *slot)
 		if (serves(slot))
 			announce(slot, other);
 	}
+	if (slot->role == TK_ROLE_WORKER)
+		tk_master_worker_adopts(slot);
 	tk_slot_tell_type(slot, TK_CONTROL_GO);
 }
 

@@ -256,6 +256,27 @@ tk_meta_set_settings(struct tk_meta *meta, const struct tk_settings *settings)
 		tk_meta_topic_resolve(meta, TK_CONTAINER_OF(node, struct tk_topic, by_name));
 }
 
+#define STAMP_REVISION_BITS 40 /* a million million transactions, and 2^24 reloads */
+
+void
+tk_meta_set_generation(struct tk_meta *meta, uint32_t generation)
+{
+	meta->generation = generation;
+}
+
+uint64_t
+tk_meta_stamp(const struct tk_meta *meta, const struct tk_meta_topic *topic)
+{
+	return (uint64_t)meta->generation << STAMP_REVISION_BITS |
+	       tk_meta_stamp_revision(topic->config_revision);
+}
+
+uint64_t
+tk_meta_stamp_revision(uint64_t stamp)
+{
+	return stamp & (((uint64_t)1 << STAMP_REVISION_BITS) - 1);
+}
+
 struct tk_topic *
 tk_meta_topic_any(const struct tk_meta *meta, const void *name, size_t len)
 {

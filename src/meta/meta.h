@@ -99,6 +99,17 @@ void tk_meta_set_directories(struct tk_meta *meta, const struct tk_uuid *ids, si
 /* Other settings: topics' configs are worked out again. */
 void tk_meta_set_settings(struct tk_meta *meta, const struct tk_settings *settings);
 
+/*
+ * Which reload the settings came with, of those that changed what topics have by default: one count
+ * for all processes of a broker.  A batch is validated under a stamp, the generation and the
+ * topic's revision together, and a writer sends back what was validated under another.
+ */
+void tk_meta_set_generation(struct tk_meta *meta, uint32_t generation);
+uint64_t tk_meta_stamp(const struct tk_meta *meta, const struct tk_meta_topic *topic);
+
+/* The topic's revision in a stamp. */
+uint64_t tk_meta_stamp_revision(uint64_t stamp);
+
 /* A topic, or NULL. */
 const struct tk_meta_topic *tk_meta_topic_find(
     const struct tk_meta *meta, const void *name, size_t name_len);

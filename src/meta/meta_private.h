@@ -60,6 +60,7 @@ struct tk_journal {
 struct tk_meta {
 	const struct tk_zone *zone;
 	const struct tk_settings *settings;
+	uint32_t generation; /* of them */
 	struct tk_journal journal;
 	uint64_t revision;
 	struct tk_uuid transaction;

@@ -40,6 +40,8 @@ struct tk_cycle {
 	struct tk_arena arena;
 	const struct tk_settings *settings;
 	uint64_t generation; /* of the settings: 1, then one more a reload */
+	/* Counts the reloads that changed what topics have by default: tk_meta_set_generation(). */
+	uint32_t topics_generation;
 	int run_dir_fd;
 	struct tk_cycle_listener *listeners;
 	size_t listener_count;

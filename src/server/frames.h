@@ -56,7 +56,7 @@ struct tk_frame_hello {
 /* Append one batch, which lies in the sender's arena. */
 struct tk_frame_append {
 	uint64_t incarnation;
-	uint64_t config_revision; /* under which the batch was validated */
+	uint64_t config_revision; /* tk_meta_stamp() under which the batch was validated */
 	uint64_t arena_offset;
 	uint32_t len;
 	uint32_t slot;

@@ -167,18 +167,24 @@ settings_from_text(int fd, struct tk_arena **ret_arena, struct tk_settings **ret
 	return 0;
 }
 
-static void
-process_prepare(struct tk_process *proc, const struct tk_control *order, int fd)
+static int
+process_read_settings(struct tk_process *proc, int fd)
 {
-	struct tk_control answer = { .type = TK_CONTROL_PREPARED, .generation = order->generation };
-
 	if (proc->prepared_arena != NULL) {
 		tk_arena_reset(proc->prepared_arena);
 		free(proc->prepared_arena);
 		proc->prepared_arena = NULL;
 		proc->prepared = NULL;
 	}
-	answer.error = settings_from_text(fd, &proc->prepared_arena, &proc->prepared);
+	return settings_from_text(fd, &proc->prepared_arena, &proc->prepared);
+}
+
+static void
+process_prepare(struct tk_process *proc, const struct tk_control *order, int fd)
+{
+	struct tk_control answer = { .type = TK_CONTROL_PREPARED, .generation = order->generation };
+
+	answer.error = process_read_settings(proc, fd);
 	if (answer.error < 0)
 		(void)snprintf(answer.text, sizeof(answer.text), "could not read the new settings");
 	else if (proc->ops->prepare != NULL)
@@ -188,10 +194,11 @@ process_prepare(struct tk_process *proc, const struct tk_control *order, int fd)
 }
 
 static void
-process_commit(struct tk_process *proc)
+process_commit(struct tk_process *proc, const struct tk_control *order)
 {
 	if (proc->prepared == NULL)
 		return;
+	proc->topics_generation = order->topics_generation;
 	if (proc->ops->commit != NULL)
 		proc->ops->commit(proc, proc->prepared);
 	proc->settings = proc->prepared;
@@ -264,7 +271,11 @@ process_told(struct tk_process *proc, const struct tk_control *msg, const int *f
 			process_prepare(proc, msg, fds[0]);
 		break;
 	case TK_CONTROL_COMMIT:
-		process_commit(proc);
+		process_commit(proc, msg);
+		break;
+	case TK_CONTROL_ADOPT:
+		if (count > 0 && process_read_settings(proc, fds[0]) == 0)
+			process_commit(proc, msg);
 		break;
 	default:
 		break;
@@ -446,6 +457,7 @@ tk_process_init(struct tk_process *proc, struct tk_cycle *cycle, const struct tk
 		.index = birth->index,
 		.cycle = cycle,
 		.settings = cycle->settings,
+		.topics_generation = cycle->topics_generation,
 		.ops = ops,
 		.progress.run = process_progress_run,
 		.control = { .fd = birth->control_fd, .ready = process_control_ready } };

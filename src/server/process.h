@@ -27,7 +27,8 @@ enum tk_control_type {
 	TK_CONTROL_REOPEN,       /* log to the descriptor beside it */
 	TK_CONTROL_PREPARE, /* new settings, as text in the descriptor: check, answer PREPARED */
 	TK_CONTROL_COMMIT,  /* use what was prepared */
-	TK_CONTROL_PING,    /* hear this: a turn of the loop is the answer */
+	TK_CONTROL_ADOPT, /* both at once, without an answer: to workers that are about to retire */
+	TK_CONTROL_PING,  /* hear this: a turn of the loop is the answer */
 	/* child -> master */
 	TK_CONTROL_READY = 64,
 	TK_CONTROL_PREPARED /* error: 0 or -errno; text */
@@ -41,7 +42,7 @@ struct tk_control {
 	uint64_t arena_size;
 	uint64_t generation; /* of the settings */
 	int32_t error;
-	uint32_t unused;
+	uint32_t topics_generation; /* of COMMIT, ADOPT */
 	char text[216];
 };
 
@@ -78,6 +79,7 @@ struct tk_process {
 	unsigned index;
 	struct tk_cycle *cycle;
 	const struct tk_settings *settings; /* in force; replaced by a commit */
+	uint32_t topics_generation;         /* of them */
 	struct tk_loop *loop;
 	const struct tk_process_ops *ops;
 	uint8_t *arena; /* its own, writable; NULL for those without */

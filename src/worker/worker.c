@@ -111,10 +111,11 @@ worker_open_log(struct worker_process *wp)
 	if (rc < 0)
 		return rc;
 	(void)snprintf(worker->cluster_id, sizeof(worker->cluster_id), "%s", props.cluster_id);
-	rc = tk_meta_open(
-	    worker->zones[0], wp->proc.cycle->directories[0].path, worker->settings, &worker->meta);
+	rc = tk_meta_open(worker->zones[0], wp->proc.cycle->directories[0].path, wp->proc.settings,
+	    &worker->meta);
 	if (rc < 0)
 		return rc;
+	tk_meta_set_generation(worker->meta, wp->proc.topics_generation);
 	tk_meta_set_directories(worker->meta, ids, worker->directory_count);
 	rc = tk_meta_catch_up(worker->meta);
 	return rc == -EAGAIN ? 0 : rc;
@@ -173,7 +174,19 @@ worker_end(struct tk_worker *worker)
 	free(worker->listeners);
 }
 
-static const struct tk_process_ops worker_ops = { .stop = worker_stop };
+/* Of settings newer than this worker it takes what topics have by default, and nothing else. */
+static void
+worker_commit(struct tk_process *proc, const struct tk_settings *settings)
+{
+	struct tk_worker *worker = &TK_CONTAINER_OF(proc, struct worker_process, proc)->worker;
+
+	if (worker->meta == NULL)
+		return;
+	tk_meta_set_settings(worker->meta, settings);
+	tk_meta_set_generation(worker->meta, proc->topics_generation);
+}
+
+static const struct tk_process_ops worker_ops = { .stop = worker_stop, .commit = worker_commit };
 
 int
 tk_worker_main(struct tk_cycle *cycle, const struct tk_birth *birth)

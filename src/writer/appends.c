@@ -223,7 +223,7 @@ tk_appends_take(struct tk_caller *caller, uint64_t id, const struct tk_frame_app
 	else if (!append_queue(caller, part, id, frame))
 		append_refuse(caller, id, TK_ERR_KAFKA_STORAGE_ERROR);
 	if (part != NULL && frame->config_revision > part->state.config_revision)
-		tk_apply_look(writer, frame->config_revision);
+		tk_apply_look(writer, part, frame->config_revision);
 	return true;
 }
 

@@ -69,11 +69,11 @@ apply_failed(struct tk_apply *apply, int rc)
 /* ---- what a topic's settings are to the log ---- */
 
 static struct tk_log_config
-topic_log_config(const struct tk_meta_topic *topic)
+topic_log_config(const struct tk_apply *apply, const struct tk_meta_topic *topic)
 {
 	struct tk_log_config config = tk_log_config_default();
 
-	config.revision = topic->config_revision;
+	config.revision = tk_meta_stamp(apply->meta, topic);
 	config.segment_bytes = topic->config->segment_bytes;
 	config.segment_ms = topic->config->segment_ms;
 	config.index_interval_bytes = topic->config->index_interval_bytes;
@@ -139,7 +139,7 @@ partition_open(struct tk_apply *apply, const struct tk_meta_topic *topic, int32_
 		    .slot = partition->slot,
 		    .incarnation = partition->incarnation,
 		    .leader_epoch = partition->leader_epoch },
-		.config = topic_log_config(topic),
+		.config = topic_log_config(apply, topic),
 	};
 	if (apply->opening_count == (apply->starting ? OPENINGS_MAX : OPENINGS_TURN))
 		apply_open(apply);
@@ -162,7 +162,7 @@ static void
 partition_configure(struct tk_apply *apply, struct tk_writer_part *part,
     const struct tk_meta_topic *topic, int32_t leader_epoch)
 {
-	const struct tk_log_config config = topic_log_config(topic);
+	const struct tk_log_config config = topic_log_config(apply, topic);
 	int rc = 0;
 
 	part->applied = apply->pass;
@@ -410,15 +410,44 @@ tk_apply_take(struct tk_caller *caller, uint64_t id, const struct tk_frame_apply
 	return true;
 }
 
-/* The order will come; whoever has seen the settings already need not wait for it. */
+/* What the view says of an open partition; NULL if it is not there any more. */
+static const struct tk_meta_topic *
+part_topic(const struct tk_apply *apply, const struct tk_writer_part *part, int32_t *ret_index)
+{
+	const char *name = tk_log_name(part->log);
+	const char *dash = strrchr(name, '-');
+	const struct tk_meta_partition *partition;
+	const struct tk_meta_topic *topic;
+
+	if (dash == NULL)
+		return NULL;
+	topic = tk_meta_topic_find(apply->meta, name, (size_t)(dash - name));
+	*ret_index = (int32_t)strtol(dash + 1, NULL, 10);
+	partition = topic == NULL ? NULL : tk_meta_partition_find(topic, *ret_index);
+	return partition == NULL || partition->incarnation != part->incarnation ? NULL : topic;
+}
+
+/*
+ * The order will come; whoever has seen the settings already need not wait for it, nor for the pass
+ * to come to this partition.
+ */
 void
-tk_apply_look(struct tk_writer *writer, uint64_t revision)
+tk_apply_look(struct tk_writer *writer, struct tk_writer_part *part, uint64_t stamp)
 {
 	struct tk_apply *apply = writer->apply;
+	const struct tk_meta_topic *topic;
+	int32_t index;
 
-	if (apply != NULL && apply->phase == APPLY_IDLE &&
-	    revision > tk_meta_revision(apply->meta) && pass_begin(apply) < 0)
+	if (apply == NULL)
+		return;
+	if (apply->phase == APPLY_IDLE &&
+	    tk_meta_stamp_revision(stamp) > tk_meta_revision(apply->meta) && pass_begin(apply) < 0)
 		tk_debug("could not look into the metadata journal");
+	if (apply->phase == APPLY_IDLE || part->incarnation == TK_META_INCARNATION)
+		return;
+	topic = part_topic(apply, part, &index);
+	if (topic != NULL)
+		partition_apply(apply, topic, index);
 }
 
 void
@@ -453,6 +482,7 @@ tk_apply_settings(struct tk_writer *writer, const struct tk_settings *settings)
 			pass_end(apply);
 	}
 	tk_meta_set_settings(apply->meta, settings);
+	tk_meta_set_generation(apply->meta, writer->proc->topics_generation);
 	apply->whole_next = true;
 	rc = pass_begin(apply);
 	if (rc < 0)
@@ -480,6 +510,7 @@ tk_apply_start(struct tk_writer *writer, const struct tk_zone *journal_zone,
 		free(apply);
 		return rc;
 	}
+	tk_meta_set_generation(apply->meta, writer->proc->topics_generation);
 	ids[writer->proc->index] = tk_logdir_directory_id(writer->dir);
 	tk_meta_set_directories(apply->meta, ids, writer->proc->index + 1);
 	apply->writer = writer;

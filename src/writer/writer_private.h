@@ -271,8 +271,8 @@ void tk_apply_free(struct tk_writer *writer);
 bool tk_apply_take(struct tk_caller *caller, uint64_t id, const struct tk_frame_apply *frame);
 void tk_apply_drop_caller(struct tk_caller *caller);
 
-/* A caller knows of a revision: begins a pass if the view is behind it. */
-void tk_apply_look(struct tk_writer *writer, uint64_t revision);
+/* A caller has validated for part under a later stamp: begins a pass if the view is behind it. */
+void tk_apply_look(struct tk_writer *writer, struct tk_writer_part *part, uint64_t stamp);
 
 /* Other settings are in force: every topic's defaults may have changed. */
 void tk_apply_settings(struct tk_writer *writer, const struct tk_settings *settings);

@@ -571,8 +571,48 @@ test_settings(void)
 	apply_env_free();
 }
 
+/* What was validated under other defaults is sent back, what under the present ones waits for
+ * nobody.
+ */
+static void
+test_settings_generation(void)
+{
+	uint64_t old, new;
+
+	apply_env();
+	create("t", 1, 1, 1);
+	create("wide", 1, 600, 2);
+	CU_ASSERT(apply_all() == 0);
+	old = tk_meta_stamp(view, tk_meta_topic_find(view, "t", 1));
+	CU_ASSERT(old == tk_meta_topic_find(view, "t", 1)->config_revision);
+	tk_meta_set_generation(view, 1);
+	new = tk_meta_stamp(view, tk_meta_topic_find(view, "t", 1));
+	CU_ASSERT(new > old &&tk_meta_stamp_revision(new) == old);
+	CU_ASSERT(produce("t", 0, old) == 0);
+	CU_ASSERT(produce("t", 0, new) == TK_APPENDED_STALE); /* the writer was not told yet */
+	CU_ASSERT(produce("t", 0, old) == 0);
+	settings->message_max_bytes = 50;
+	proc.topics_generation = 1;
+	tk_apply_settings(&writer, settings);
+	new = tk_meta_stamp(view, tk_meta_topic_find(view, "wide", 4));
+	CU_ASSERT(tk_apply_busy(&writer)); /* the pass has not come so far */
+	CU_ASSERT(open_part("wide", 599)->state.config_revision != new);
+	tk_apply_look(&writer, open_part("wide", 599), new);
+	CU_ASSERT(open_part("wide", 599)->state.config_revision == new);
+	CU_ASSERT(open_part("wide", 598)->state.config_revision != new);
+	CU_ASSERT(produce("wide", 599, new) == TK_ERR_MESSAGE_TOO_LARGE);
+	CU_ASSERT(apply_all() == 0);
+	CU_ASSERT(produce("t", 0, old) == TK_APPENDED_STALE);
+	settings->message_max_bytes = 1 << 20;
+	tk_apply_settings(&writer, settings);
+	CU_ASSERT(produce("t", 0, tk_meta_stamp(view, tk_meta_topic_find(view, "t", 1))) == 0);
+	proc.topics_generation = 0;
+	apply_env_free();
+}
+
 TK_UNIT_MAIN("writer apply", { "create", test_create }, { "orders", test_orders },
     { "config", test_config }, { "delete", test_delete }, { "recreate", test_recreate },
     { "many partitions", test_many }, { "restart", test_restart },
     { "the journal wins", test_journal_wins }, { "failure", test_failure },
-    { "other directories", test_other_directory }, { "settings", test_settings })
+    { "other directories", test_other_directory }, { "settings", test_settings },
+    { "settings generation", test_settings_generation })
