@@ -125,6 +125,8 @@ struct tk_settings {
 	bool log_preallocate;
 	int log_message_timestamp_type; /* enum tk_timestamp_type */
 	int64_t producer_id_expiration_ms;
+	int64_t producer_id_expiration_check_interval_ms;
+	int64_t producer_state_max_bytes;
 
 	/* about the settings themselves */
 	const char *prefix;                      /* what relative paths stand on; absolute */

@@ -418,6 +418,24 @@ static const struct tk_setting rows[] = {
 	    .help = "The state of an idempotent producer is forgotten after this long without a "
 		    "batch of it.",
 	},
+	{
+	    DURATION(producer_id_expiration_check_interval_ms),
+	    .kafka_key = "producer.id.expiration.check.interval.ms",
+	    .default_text = "10m",
+	    .min = 1,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "How often to look for producers to forget.",
+	},
+	{
+	    SIZE(producer_state_max_bytes),
+	    .default_text = "256MiB",
+	    .min = 65536,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "Memory of a data directory's writer for idempotent producers, some 300 bytes "
+		    "for each and partition; beyond it the longest idle are forgotten.",
+	},
 };
 
 static const struct tk_setting listener_rows[] = {

@@ -27,7 +27,8 @@ libtklog_a_SOURCES = \
 	src/log/logdir_private.h \
 	src/log/logdir_trust.c \
 	src/log/metaprops.c src/log/metaprops.h \
-	src/log/producers.c src/log/producers.h \
+	src/log/producers.c src/log/producers.h src/log/producers_private.h \
+	src/log/producers_pool.c \
 	src/log/producers_file.c \
 	src/log/read_cache.c \
 	src/log/reader.c src/log/reader.h src/log/reader_private.h \

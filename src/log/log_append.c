@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/killpoint.h"
 #include "log/log_private.h"
@@ -511,6 +512,7 @@ tk_log_append(struct tk_log *log, struct tk_append *const appends[], size_t coun
 	for (size_t i = 0; i < count; i++)
 		begin(log, appends[i]);
 	turn_empty(log->dir->turn);
+	log->dir->producers.now_ms = tk_clock_mono_ms();
 	rc = get_ready(log, now_ms);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = take(log, appends[i], now_ms, &appended);

@@ -43,6 +43,7 @@ log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
 	log->index = (struct tk_index)TK_INDEX_CLOSED;
 	log->cut_needed = true;
 	log->loose_snapshot = -1;
+	log->producers.pool = &dir->producers;
 	log->state = (struct tk_part_state){ .incarnation = identity->incarnation,
 		.status = TK_PART_ONLINE,
 		.leader_epoch = identity->leader_epoch,
@@ -380,6 +381,7 @@ tk_log_finish(struct tk_log *log)
 	take_entry(&log->dir->recovery_points, log->name);
 	take_entry(&log->dir->log_starts, log->name);
 	TAILQ_INSERT_TAIL(&log->dir->logs, log, link);
+	tk_log_join_producers(log);
 	tk_log_publish(log);
 	return 0;
 }

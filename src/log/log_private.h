@@ -80,6 +80,9 @@ int tk_log_roll_now(struct tk_log *log, int64_t now_ms) TK_MUST_CHECK;
 
 /* log_producers.c */
 int tk_log_load_producers(struct tk_log *log) TK_MUST_CHECK;
+/* The same in two steps: the first may run in a thread of recovery's. */
+int tk_log_read_producers(struct tk_log *log) TK_MUST_CHECK;
+void tk_log_join_producers(struct tk_log *log);
 int tk_log_snapshot(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
 /* Ours, if it is due or forced. */
 void tk_log_save_producers(struct tk_log *log, bool force);

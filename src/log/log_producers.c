@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/killpoint.h"
 #include "log/log_private.h"
 
@@ -274,7 +275,7 @@ replay_from(struct tk_log *log, const struct tk_producers_place *place)
 }
 
 int
-tk_log_load_producers(struct tk_log *log)
+tk_log_read_producers(struct tk_log *log)
 {
 	struct tk_producers_place place;
 	int rc;
@@ -296,6 +297,46 @@ tk_log_load_producers(struct tk_log *log)
 	log->producers_loaded = true;
 	log->unsaved_bytes = SAVE_EVERY_BYTES; /* soon: what was walked need not be again */
 	return 0;
+}
+
+void
+tk_log_join_producers(struct tk_log *log)
+{
+	if (log->producers_loaded)
+		tk_producers_join(&log->producers, tk_clock_mono_ms(), tk_clock_wall_ms());
+}
+
+int
+tk_log_load_producers(struct tk_log *log)
+{
+	int rc;
+
+	if (log->producers_loaded)
+		return 0;
+	rc = tk_log_read_producers(log);
+	if (rc == 0)
+		tk_log_join_producers(log);
+	return rc;
+}
+
+void
+tk_logdir_limit_producers(struct tk_logdir *dir, int64_t max_bytes, int64_t expiration_ms)
+{
+	tk_producer_pool_limit(&dir->producers, max_bytes, expiration_ms);
+}
+
+bool
+tk_logdir_expire_producers(struct tk_logdir *dir, int64_t mono_ms)
+{
+	return tk_producer_pool_expire(&dir->producers, mono_ms);
+}
+
+struct tk_producer_totals
+tk_logdir_producer_totals(const struct tk_logdir *dir)
+{
+	const struct tk_producer_pool *pool = &dir->producers;
+
+	return (struct tk_producer_totals){ pool->count, pool->evicted, pool->expired };
 }
 
 int

@@ -217,6 +217,7 @@ tk_logdir_open(const struct tk_logdir_options *options, struct tk_logdir **ret_d
 	TAILQ_INIT(&dir->logs);
 	TAILQ_INIT(&dir->with_files);
 	TAILQ_INIT(&dir->doomed);
+	tk_producer_pool_init(&dir->producers);
 	rc = logdir_start(dir, options, ret_problem);
 	if (rc == 0 && tk_zone_header(dir->zone)->checkpoint[0].inode == 0)
 		rc = tk_logdir_checkpoint(dir);

@@ -78,6 +78,22 @@ void tk_logdir_open_logs(struct tk_logdir *dir, struct tk_log_opening *items, si
  */
 int64_t tk_logdir_tick(struct tk_logdir *dir, int64_t mono_ms);
 
+/*
+ * Bounds what is remembered of idempotent producers, of all partitions together; Kafka's
+ * producer.id.expiration.ms.  Without it there is no bound.
+ */
+void tk_logdir_limit_producers(struct tk_logdir *dir, int64_t max_bytes, int64_t expiration_ms);
+
+/* Forgets those that have been idle for too long; true: call again, there may be more. */
+bool tk_logdir_expire_producers(struct tk_logdir *dir, int64_t mono_ms);
+
+struct tk_producer_totals {
+	uint64_t count;   /* remembered now */
+	uint64_t evicted; /* forgotten for want of room */
+	uint64_t expired; /* forgotten for being idle */
+};
+struct tk_producer_totals tk_logdir_producer_totals(const struct tk_logdir *dir);
+
 /* Writes the three checkpoints; what it could not write stays as it was.  0 or -errno. */
 int tk_logdir_checkpoint(struct tk_logdir *dir) TK_MUST_CHECK;
 

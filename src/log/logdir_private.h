@@ -11,6 +11,7 @@
 #include "log/index.h"
 #include "log/logdir.h"
 #include "log/metaprops.h"
+#include "log/producers.h"
 
 #define TK_RECOVERY_POINTS "recovery-point-offset-checkpoint"
 #define TK_LOG_STARTS      "log-start-offset-checkpoint"
@@ -67,6 +68,7 @@ struct tk_logdir {
 	struct tk_doomed_list doomed; /* soonest first */
 	int64_t checkpoint_due_ms;
 	struct tk_turn *turn;
+	struct tk_producer_pool producers; /* of all logs */
 	tk_logdir_note *note;
 	void *note_arg;
 };

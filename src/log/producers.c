@@ -1,7 +1,7 @@
 /*
  * Sequences of idempotent producers.  Writer process; see producers.h.
  */
-#include "log/producers.h"
+#include "log/producers_private.h"
 
 #include <stdlib.h>
 
@@ -24,8 +24,8 @@ same_producer(const struct tk_map_node *node, const void *key, size_t len)
 	       __builtin_memcmp(key, &producer->id, sizeof(producer->id)) == 0;
 }
 
-static struct tk_producer *
-producer_find(const struct tk_producers *producers, int64_t id)
+struct tk_producer *
+tk_producer_find(const struct tk_producers *producers, int64_t id)
 {
 	struct tk_map_node *node = tk_map_find(&producers->map, &id, sizeof(id), same_producer);
 
@@ -68,7 +68,7 @@ enum tk_sequence
 tk_producers_check(const struct tk_producers *producers, const struct tk_batch_header *header,
     struct tk_producer_batch *ret_duplicate)
 {
-	const struct tk_producer *producer = producer_find(producers, header->producer_id);
+	const struct tk_producer *producer = tk_producer_find(producers, header->producer_id);
 	bool control = (header->attributes & TK_BATCH_CONTROL) != 0;
 	int32_t last;
 
@@ -102,7 +102,7 @@ producer_add(struct tk_producers *producers, int64_t id)
 	producer->epoch = NO_EPOCH;
 	producer->coordinator_epoch = -1;
 	producer->txn_first_offset = -1;
-	tk_map_put(&producers->map, &producer->node, &producer->id, sizeof(producer->id));
+	tk_producer_enter(producers, producer);
 	return producer;
 }
 
@@ -110,7 +110,7 @@ producer_add(struct tk_producers *producers, int64_t id)
 static struct tk_producer *
 producer_touch(struct tk_producers *producers, int64_t id)
 {
-	struct tk_producer *producer = producer_find(producers, id);
+	struct tk_producer *producer = tk_producer_find(producers, id);
 	struct tk_producer_undo *undo;
 	bool is_new = producer == NULL;
 
@@ -158,6 +158,8 @@ tk_producers_apply(struct tk_producers *producers, const struct tk_batch_header 
 	producer = producer_touch(producers, header->producer_id);
 	if (producer == NULL)
 		return -ENOMEM;
+	tk_producer_heard(producer);
+	producer->last_timestamp = header->max_timestamp;
 	if (producer->epoch != header->producer_epoch) {
 		producer->epoch = header->producer_epoch;
 		producer->count = 0;
@@ -177,6 +179,8 @@ tk_producers_commit(struct tk_producers *producers)
 		undo->producer->saved = false;
 		free(undo);
 	}
+	if (producers->joined)
+		tk_producer_pool_trim(producers->pool);
 }
 
 void
@@ -188,10 +192,10 @@ tk_producers_rollback(struct tk_producers *producers)
 
 		producers->undo = undo->next;
 		if (undo->is_new) {
-			tk_map_remove(&producers->map, &producer->node);
-			free(producer);
+			tk_producer_forget(producer);
 		} else {
 			undo->former.node = producer->node;
+			undo->former.order_link = producer->order_link;
 			*producer = undo->former;
 		}
 		free(undo);
@@ -201,13 +205,11 @@ tk_producers_rollback(struct tk_producers *producers)
 void
 tk_producers_free(struct tk_producers *producers)
 {
-	struct tk_map_node *node, *next;
+	struct tk_map_node *node;
 
-	tk_producers_commit(producers);
-	for (node = tk_map_next(&producers->map, NULL); node != NULL; node = next) {
-		next = tk_map_next(&producers->map, node);
-		free(TK_CONTAINER_OF(node, struct tk_producer, node));
-	}
+	tk_producers_rollback(producers);
+	while ((node = tk_map_next(&producers->map, NULL)) != NULL)
+		tk_producer_forget(TK_CONTAINER_OF(node, struct tk_producer, node));
 	tk_map_free(&producers->map);
-	*producers = (struct tk_producers){ 0 };
+	*producers = (struct tk_producers){ .pool = producers->pool };
 }

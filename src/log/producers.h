@@ -3,11 +3,18 @@
  *
  * Answers, for a batch about to be appended, whether it is next, a duplicate, or out of order; as
  * Kafka's ProducerAppendInfo does.  Batches of a run are applied before they are written; if the
- * write fails, rollback undoes the run.  Writer process, one thread (recovery: one a partition).
- * Memory: some 250 bytes a producer id until expiry, which comes with a later version.
+ * write fails, rollback undoes the run.
+ *
+ * Writer process, one thread (recovery: one a partition).  All producers of all partitions stand in
+ * one pool, which bounds them: when there are too many, the one that has been idle longest is
+ * forgotten, whichever partition it is of, and one that has been idle for longer than
+ * producer.id.expiration.ms is forgotten as well.  A producer that was forgotten is unknown: its
+ * next batch is accepted with any sequence, as in Kafka.
  */
 #ifndef TK_LOG_PRODUCERS_H
 #define TK_LOG_PRODUCERS_H
+
+#include <sys/queue.h>
 
 #include "base/map.h"
 #include "log/batch.h"
@@ -22,9 +29,15 @@ struct tk_producer_batch {
 	int32_t offset_delta; /* last offset - first offset, and of sequences as well */
 };
 
+struct tk_producers;
+
 struct tk_producer {
 	struct tk_map_node node;
+	TAILQ_ENTRY(tk_producer) order_link;
+	struct tk_producers *owner;
 	int64_t id;
+	int64_t last_timestamp; /* of the last batch, control batches as well; Kafka's */
+	int64_t heard_ms;       /* monotonic: when the last batch came; TK_HEARD_UNKNOWN */
 	int16_t epoch;
 	bool saved;     /* this run has its former state in the undo list */
 	uint32_t count; /* of batches, oldest first */
@@ -33,11 +46,31 @@ struct tk_producer {
 	struct tk_producer_batch batches[TK_PRODUCER_BATCHES];
 };
 
+TAILQ_HEAD(tk_producer_order, tk_producer); /* longest idle first */
+
+#define TK_HEARD_UNKNOWN INT64_MIN
+
+/* What one producer takes: its struct, the allocator's share, its bucket. */
+#define TK_PRODUCER_COST_BYTES (sizeof(struct tk_producer) + 32)
+
+struct tk_producer_pool {
+	struct tk_producer_order order; /* of the partitions that have joined */
+	size_t count; /* in memory, of all partitions; recovery's threads add to it */
+	size_t count_max;
+	int64_t expiration_ms;
+	int64_t now_ms; /* monotonic; set before a run */
+	uint64_t evicted, expired;
+};
+
 struct tk_producer_undo;
 
+/* Zeroed it is empty and belongs to no pool. */
 struct tk_producers {
 	struct tk_map map;
 	struct tk_producer_undo *undo; /* of the run under way, newest first */
+	struct tk_producer_pool *pool;
+	bool joined;                    /* its producers are in the pool's order, else in its own */
+	struct tk_producer_order order; /* before it has joined */
 };
 
 enum tk_sequence {
@@ -64,7 +97,28 @@ void tk_producers_commit(struct tk_producers *producers);
 /* The run has not been written: everything as at the last commit. */
 void tk_producers_rollback(struct tk_producers *producers);
 
+/* Forgets all of them; it may be filled again, for the same pool. */
 void tk_producers_free(struct tk_producers *producers);
+
+/* ---- the pool ---- */
+
+void tk_producer_pool_init(struct tk_producer_pool *pool);
+void tk_producer_pool_limit(
+    struct tk_producer_pool *pool, int64_t max_bytes, int64_t expiration_ms);
+
+/*
+ * What was read from files gets its place in the pool's order, before all that have been heard of
+ * since.  The pool's thread; now_ms is the monotonic clock.
+ */
+void tk_producers_join(struct tk_producers *producers, int64_t now_ms, int64_t wall_ms);
+
+/* Forgets what has been idle for too long, a few at a time; true if there may be more. */
+bool tk_producer_pool_expire(struct tk_producer_pool *pool, int64_t now_ms);
+
+/* Forgets the longest idle until the bound holds.  No run is under way. */
+void tk_producer_pool_trim(struct tk_producer_pool *pool);
+
+/* ---- files ---- */
 
 /* Kafka's %020d.snapshot (one batch a producer), to be freed. */
 int tk_producers_encode_snapshot(

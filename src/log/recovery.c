@@ -263,7 +263,7 @@ recover_producers(struct tk_log *log)
 	int rc;
 
 	tk_log_forget_saved_producers(log);
-	rc = tk_log_load_producers(log);
+	rc = tk_log_read_producers(log);
 	return rc < 0 ? rc : tk_log_snapshot(log, log->state.log_end.offset);
 }
 

@@ -36,7 +36,11 @@
 				    row(segments_rolled, "segments rolled") row(segments_deleted,  \
 					"segments deleted by retention") row(fetch_sessions,       \
 					"fetch sessions made") row(fetch_sessions_unknown,         \
-					"fetch sessions asked for that this worker does not have")
+					"fetch sessions asked for that this worker does not have") \
+					row(producers_evicted,                                     \
+					    "idempotent producers forgotten for want of memory")   \
+					    row(producers_expired,                                 \
+						"idempotent producers forgotten for being idle")
 
 enum tk_counter {
 #define TK_COUNTER_ENUM(name, help) TK_COUNT_##name,

@@ -10,7 +10,7 @@ libtkwriter_a_SOURCES = \
 	src/writer/serve.c \
 	src/writer/strays.c \
 	src/writer/syncer.c src/writer/syncer.h \
-	src/writer/upkeep.c \
+	src/writer/upkeep.c src/writer/idle_producers.c \
 	src/writer/watches.c \
 	src/writer/writer.c src/writer/writer.h \
 	src/writer/writer_private.h

@@ -47,6 +47,7 @@ writer_turn(struct tk_turn_hook *hook)
 	struct tk_writer *writer = TK_CONTAINER_OF(hook, struct tk_writer, hook);
 
 	tk_appends_turn(writer);
+	tk_idle_producers_count(writer);
 	tk_callers_resume(writer);
 	if (writer->stopping && writer_is_idle(writer))
 		tk_post(writer->loop, &writer->finish); /* after the answers have left */
@@ -88,6 +89,7 @@ tk_writer_init(struct tk_writer *writer, struct tk_process *proc)
 	writer->again.run = writer_again;
 	writer->finish.run = writer_finish;
 	writer->upkeep.expire = tk_upkeep_run;
+	writer->idle_producers.expire = tk_idle_producers_run;
 	tk_turn_hook_add(writer->loop, &writer->hook); /* before any channel adds its own */
 }
 
@@ -100,6 +102,7 @@ tk_writer_free(struct tk_writer *writer)
 	tk_apply_free(writer);
 	tk_parts_close(writer);
 	tk_timer_stop(writer->loop, &writer->upkeep);
+	tk_timer_stop(writer->loop, &writer->idle_producers);
 	tk_post_cancel(writer->loop, &writer->again);
 	tk_post_cancel(writer->loop, &writer->finish);
 	tk_turn_hook_remove(writer->loop, &writer->hook);
@@ -222,6 +225,7 @@ tk_writer_open(struct tk_writer *writer)
 	if (rc < 0)
 		return rc;
 	writer->zone = tk_logdir_zone(writer->dir);
+	tk_idle_producers_settings(writer, writer->proc->settings);
 	rc = tk_durable_new(writer);
 	if (rc < 0)
 		tk_err("could not start the helper threads: %s", strerror(-rc));
@@ -346,7 +350,11 @@ writer_stop(struct tk_process *proc, bool fast)
 static void
 writer_commit(struct tk_process *proc, const struct tk_settings *settings)
 {
-	tk_apply_settings(process_writer(proc), settings);
+	struct tk_writer *writer = process_writer(proc);
+
+	if (writer->dir != NULL)
+		tk_idle_producers_settings(writer, settings);
+	tk_apply_settings(writer, settings);
 }
 
 static const struct tk_process_ops writer_ops = { .stop = writer_stop, .commit = writer_commit };

@@ -12,6 +12,7 @@
  *	strays.c	partition directories that nobody claims
  *	journal_wait.c	a writer of another directory waits for the journal's
  *	upkeep.c	what is due by the clock
+ *	idle_producers.c	which idempotent producers are forgotten
  */
 #ifndef TK_WRITER_WRITER_PRIVATE_H
 #define TK_WRITER_WRITER_PRIVATE_H
@@ -133,6 +134,9 @@ struct tk_writer {
 	struct tk_journal_wait *journal_wait;
 	struct tk_zone *journal_zone; /* of directory 0, if that is another */
 	struct tk_timer upkeep;
+	struct tk_timer idle_producers;
+	int64_t producers_check_ms;
+	uint64_t producers_evicted, producers_expired; /* counted so far */
 	struct tk_post finish;
 	bool ready;       /* every partition was opened, or has failed to */
 	bool stopping;    /* no more is taken */
@@ -302,5 +306,14 @@ void tk_upkeep_run(struct tk_timer *timer);
 
 /* Something was deleted, whose files are to go in a while. */
 void tk_upkeep_soon(struct tk_writer *writer);
+
+/* ---- idle_producers.c ---- */
+
+/* The bounds that the settings say, from now on. */
+void tk_idle_producers_settings(struct tk_writer *writer, const struct tk_settings *settings);
+void tk_idle_producers_run(struct tk_timer *timer);
+
+/* Counts those that were forgotten; at the end of each turn. */
+void tk_idle_producers_count(struct tk_writer *writer);
 
 #endif

@@ -23,6 +23,7 @@ tests_unit_test_log_read_LDADD = $(UNIT_LDADD)
 UNIT_TESTS += tests/unit/test_zone \
 	tests/unit/test_log_append \
 	tests/unit/test_log_index \
+	tests/unit/test_producers \
 	tests/unit/test_log_producers \
 	tests/unit/test_log_crash \
 	tests/unit/test_log_trust \
@@ -38,6 +39,9 @@ tests_unit_test_log_append_LDADD = $(UNIT_LDADD)
 tests_unit_test_log_index_SOURCES = tests/unit/test_log_index.c
 tests_unit_test_log_index_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_log_index_LDADD = $(UNIT_LDADD)
+tests_unit_test_producers_SOURCES = tests/unit/test_producers.c
+tests_unit_test_producers_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_producers_LDADD = $(UNIT_LDADD)
 tests_unit_test_log_producers_SOURCES = tests/unit/test_log_producers.c
 tests_unit_test_log_producers_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_log_producers_LDADD = $(UNIT_LDADD)
