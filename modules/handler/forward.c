@@ -1,6 +1,7 @@
 /*
- * The APIs that the coordinator decides: CreateTopics, DeleteTopics, CreatePartitions and
- * InitProducerId.  The worker checks that the body can be read, sends it on as it is, and waits.
+ * The APIs that the coordinator decides: CreateTopics, DeleteTopics, CreatePartitions,
+ * AlterConfigs, IncrementalAlterConfigs and InitProducerId.  The worker checks that the body can be
+ * read, sends it on as it is, and waits.
  *
  * What is answered when there is no coordinator to send it to, when it died or did not answer in
  * time is in the table at the end: codes that clients try again on.  What was sent and not answered
@@ -10,6 +11,8 @@
 
 #include "handlers.h"
 #include "wire/api.h"
+
+#define ALTER_CONFIGS_MS 30000 /* the requests name no time */
 
 struct forward_row {
 	int16_t api_key;
@@ -187,6 +190,55 @@ create_partitions_fail(struct tk_request *req, const void *ask, int16_t error)
 }
 
 static int64_t
+alter_configs_timeout(const void *msg)
+{
+	(void)msg;
+	return ALTER_CONFIGS_MS;
+}
+
+static enum tk_io
+alter_configs_fail(struct tk_request *req, const void *ask, int16_t error)
+{
+	const struct tk_alter_configs_request *request = ask;
+	struct tk_alter_configs_response msg;
+
+	tk_alter_configs_response_init(&msg);
+	msg.responses = tk_arena_calloc(
+	    &req->arena, (size_t)request->resources_count + 1, sizeof(*msg.responses));
+	if (msg.responses == NULL)
+		return TK_IO_ERROR;
+	msg.responses_count = request->resources_count;
+	for (int32_t i = 0; i < request->resources_count; i++) {
+		tk_alter_configs_response_resource_init(&msg.responses[i]);
+		msg.responses[i].resource_type = request->resources[i].resource_type;
+		msg.responses[i].resource_name = request->resources[i].resource_name;
+		msg.responses[i].error_code = error;
+	}
+	return tk_request_reply(req, &msg);
+}
+
+static enum tk_io
+incremental_alter_configs_fail(struct tk_request *req, const void *ask, int16_t error)
+{
+	const struct tk_incremental_alter_configs_request *request = ask;
+	struct tk_incremental_alter_configs_response msg;
+
+	tk_incremental_alter_configs_response_init(&msg);
+	msg.responses = tk_arena_calloc(
+	    &req->arena, (size_t)request->resources_count + 1, sizeof(*msg.responses));
+	if (msg.responses == NULL)
+		return TK_IO_ERROR;
+	msg.responses_count = request->resources_count;
+	for (int32_t i = 0; i < request->resources_count; i++) {
+		tk_incremental_alter_configs_response_resource_init(&msg.responses[i]);
+		msg.responses[i].resource_type = request->resources[i].resource_type;
+		msg.responses[i].resource_name = request->resources[i].resource_name;
+		msg.responses[i].error_code = error;
+	}
+	return tk_request_reply(req, &msg);
+}
+
+static int64_t
 init_producer_id_timeout(const void *msg)
 {
 	(void)msg;
@@ -211,6 +263,10 @@ static const struct forward_row rows[] = {
 	    delete_topics_fail },
 	{ 37, TK_ERR_NOT_CONTROLLER, TK_ERR_REQUEST_TIMED_OUT, create_partitions_timeout,
 	    create_partitions_fail },
+	{ 33, TK_ERR_NOT_CONTROLLER, TK_ERR_REQUEST_TIMED_OUT, alter_configs_timeout,
+	    alter_configs_fail },
+	{ 44, TK_ERR_NOT_CONTROLLER, TK_ERR_REQUEST_TIMED_OUT, alter_configs_timeout,
+	    incremental_alter_configs_fail },
 	{ 22, TK_ERR_COORDINATOR_NOT_AVAILABLE, TK_ERR_COORDINATOR_NOT_AVAILABLE,
 	    init_producer_id_timeout, init_producer_id_fail },
 };
@@ -230,7 +286,9 @@ static const struct tk_api apis[] = {
 	{ 19, 0, 7, 0, 0, forward_handle, forward_cancel },
 	{ 20, 0, 6, 0, 0, forward_handle, forward_cancel },
 	{ 22, 0, 5, 0, 0, forward_handle, forward_cancel },
+	{ 33, 0, 2, 0, 0, forward_handle, forward_cancel },
 	{ 37, 0, 3, 0, 0, forward_handle, forward_cancel },
+	{ 44, 0, 1, 0, 0, forward_handle, forward_cancel },
 };
 
 static const struct tk_handler forward_handler = { apis, TK_COUNT_OF(apis) };

@@ -235,7 +235,7 @@ tk_topic_config_set(
 	int rc;
 
 	if (row == NULL) {
-		(void)snprintf(err, err_size, "there is no topic configuration \"%.100s\"", name);
+		(void)snprintf(err, err_size, "Unknown topic config name: %.100s", name);
 		return -EINVAL;
 	}
 	if (value == NULL) {

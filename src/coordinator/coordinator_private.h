@@ -6,7 +6,8 @@
  *	commit.c		one transaction at a time into the journal
  *	writers.c		ties to the writers: APPEND, APPLY
  *	slots.c			which slots are taken, which directory comes next
- *	create_topics.c, create_partitions.c, delete_topics.c, producer_ids.c: one request each
+ *	create_topics.c, create_partitions.c, delete_topics.c, alter_configs.c, producer_ids.c: one
+ *				request each
  *	refusals.c		what several of them check and say
  *
  * A request is a job.  Jobs are run in the order they came, one a turn of the loop; a job's run
@@ -209,6 +210,8 @@ void tk_producer_ids_refill(struct tk_coordinator *coord);
 extern const struct tk_job_kind tk_create_topics_job;
 extern const struct tk_job_kind tk_delete_topics_job;
 extern const struct tk_job_kind tk_create_partitions_job;
+extern const struct tk_job_kind tk_alter_configs_job;
+extern const struct tk_job_kind tk_incremental_alter_configs_job;
 extern const struct tk_job_kind tk_init_producer_id_job;
 extern const struct tk_job_kind tk_producer_ids_refill_job;
 

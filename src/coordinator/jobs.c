@@ -25,7 +25,8 @@
 #define DEADLINE_MS           30000 /* of a job that names none */
 
 static const struct tk_job_kind *const kinds[] = { &tk_create_topics_job, &tk_delete_topics_job,
-	&tk_create_partitions_job, &tk_init_producer_id_job };
+	&tk_create_partitions_job, &tk_init_producer_id_job, &tk_alter_configs_job,
+	&tk_incremental_alter_configs_job };
 
 static const struct tk_job_kind *
 kind_find(int16_t api_key, int16_t version)

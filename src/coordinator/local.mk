@@ -1,6 +1,7 @@
 # coordinator: the process that decides what is in the metadata.
 noinst_LIBRARIES += libtkcoordinator.a
 libtkcoordinator_a_SOURCES = \
+	src/coordinator/alter_configs.c \
 	src/coordinator/commit.c \
 	src/coordinator/coordinator.c src/coordinator/coordinator.h \
 	src/coordinator/coordinator_private.h \

@@ -2,19 +2,24 @@
 # into the tarball, where it is newer than what it is made of: no rule fires there, and a tarball
 # builds without Python.  A new API is a schema file and its name here.
 WIRE_SCHEMAS = \
+	src/wire/schema/alter_configs.schema \
 	src/wire/schema/api_versions.schema \
 	src/wire/schema/create_partitions.schema \
 	src/wire/schema/create_topics.schema \
+	src/wire/schema/delete_records.schema \
 	src/wire/schema/delete_topics.schema \
 	src/wire/schema/describe_cluster.schema \
 	src/wire/schema/describe_configs.schema \
+	src/wire/schema/describe_log_dirs.schema \
 	src/wire/schema/describe_topic_partitions.schema \
 	src/wire/schema/fetch.schema \
 	src/wire/schema/headers.schema \
+	src/wire/schema/incremental_alter_configs.schema \
 	src/wire/schema/init_producer_id.schema \
 	src/wire/schema/list_offsets.schema \
 	src/wire/schema/metadata.schema \
 	src/wire/schema/metadata_store.schema \
+	src/wire/schema/offset_for_leader_epoch.schema \
 	src/wire/schema/produce.schema
 WIRE_GENERATOR = src/wire/generate.py
 

@@ -181,11 +181,11 @@ static void
 test_bad_values(void)
 {
 	begin("");
-	expect_refused("nope", "1", "there is no topic configuration \"nope\"");
-	expect_refused("", "1", "there is no topic configuration \"\"");
-	expect_refused("Retention.ms", "1", "there is no topic configuration \"Retention.ms\"");
+	expect_refused("nope", "1", "Unknown topic config name: nope");
+	expect_refused("", "1", "Unknown topic config name: ");
+	expect_refused("Retention.ms", "1", "Unknown topic config name: Retention.ms");
 	expect_refused("message.format.version", "3.0",
-	    "there is no topic configuration \"message.format.version\"");
+	    "Unknown topic config name: message.format.version");
 	expect_refused("retention.ms", NULL, "\"retention.ms\" has no value");
 	expect_refused("retention.ms", "", VALUE("", "retention.ms") "must be a whole number");
 	expect_refused("retention.ms", "7d", VALUE("7d", "retention.ms") "must be a whole number");
