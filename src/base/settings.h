@@ -41,6 +41,7 @@ enum tk_log_level_setting {
 	TK_SETTING_LOG_DEBUG
 };
 
+enum tk_flush_setting { TK_FLUSH_NONE, TK_FLUSH_INTERVAL, TK_FLUSH_COMMIT };
 enum tk_timestamp_type { TK_TIMESTAMP_CREATE_TIME, TK_TIMESTAMP_LOG_APPEND_TIME };
 
 struct tk_listener_settings {
@@ -123,7 +124,11 @@ struct tk_settings {
 	int64_t log_segment_delete_delay_ms;
 	int64_t log_index_interval_bytes;
 	bool log_preallocate;
-	int log_message_timestamp_type; /* enum tk_timestamp_type */
+	int log_message_timestamp_type;      /* enum tk_timestamp_type */
+	int flush;                           /* enum tk_flush_setting */
+	int64_t log_flush_interval_ms;       /* INT64_MAX: never */
+	int32_t log_flush_interval_messages; /* INT32_MAX: never */
+	int64_t min_free_bytes;              /* 0: not looked at */
 	int64_t producer_id_expiration_ms;
 	int64_t producer_id_expiration_check_interval_ms;
 	int64_t producer_state_max_bytes;

@@ -272,6 +272,11 @@ finish_limits(struct tk_settings_load *load)
 		    "\"message_max_bytes\" is more than \"socket_request_max_bytes\": batches as "
 		    "large "
 		    "cannot arrive");
+	if (settings->flush == TK_FLUSH_INTERVAL && settings->log_flush_interval_ms == INT64_MAX &&
+	    settings->log_flush_interval_messages == INT32_MAX)
+		tk_settings_warning(load, origin_named(load, "flush"),
+		    "\"flush\" is \"interval\", and neither \"log_flush_interval_ms\" nor "
+		    "\"log_flush_interval_messages\" says which");
 }
 
 void

@@ -34,6 +34,7 @@
 #define NO_LIMIT "2147483647" /* Kafka's way to say it */
 
 static const char *const log_level_words[] = { "error", "warn", "info", "debug", NULL };
+static const char *const flush_words[] = { "none", "interval", "commit", NULL };
 static const char *const timestamp_type_words[] = { "CreateTime", "LogAppendTime", NULL };
 
 static const struct tk_setting rows[] = {
@@ -407,6 +408,50 @@ static const struct tk_setting rows[] = {
 	    .words = timestamp_type_words,
 	    .reloadable = true,
 	    .help = "Keep the timestamps of producers, or put in the time of the append.",
+	},
+	{
+	    ENUM(flush),
+	    .default_text = "none",
+	    .words = flush_words,
+	    .reloadable = true,
+	    .help = "When records are forced to disk.  \"none\": as the kernel pleases, and closed "
+		    "segments soon after they are closed, which is what Kafka does.  "
+		    "\"interval\": as log_flush_interval_ms and log_flush_interval_messages say.  "
+		    "\"commit\": before a producer is answered and before a consumer sees them; "
+		    "one sync serves all that wait.  A topic's own flush.ms and flush.messages "
+		    "count with each of them.",
+	},
+	{
+	    DURATION(log_flush_interval_ms),
+	    .kafka_key = "log.flush.interval.ms",
+	    .default_text = "9223372036854775807ms",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help =
+		"With flush = \"interval\": records are forced to disk when the first of them is "
+		"this old.",
+	},
+	{
+	    INT(log_flush_interval_messages),
+	    .kafka_key = "log.flush.interval.messages",
+	    .default_text = NO_LIMIT,
+	    .min = 1,
+	    .max = INT32_MAX,
+	    .reloadable = true,
+	    .help =
+		"With flush = \"interval\": records are forced to disk when a partition has this "
+		"many that are not.  1 is as \"commit\".",
+	},
+	{
+	    SIZE(min_free_bytes),
+	    .default_text = "32MiB",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "With less than this free in a data directory's file system producers are "
+		    "refused there, so that what the broker keeps for itself goes on; 0: never.  "
+		    "It is looked at once a second or every 16 MiB.",
 	},
 	{
 	    DURATION(producer_id_expiration_ms),

@@ -219,6 +219,15 @@ row_bit(const struct tk_topic_config_row *row)
 	return UINT64_C(1) << (row - tk_topic_config_rows(&count));
 }
 
+bool
+tk_topic_config_is_set(const struct tk_topic_config *config, const char *name)
+{
+	const struct tk_topic_config_row *row = tk_topic_config_find(name);
+
+	tk_assert(row != NULL);
+	return (config->set & row_bit(row)) != 0;
+}
+
 static int64_t *
 row_field(const struct tk_topic_config_row *row, struct tk_topic_config *config)
 {

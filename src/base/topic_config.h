@@ -21,6 +21,7 @@ struct tk_topic_config {
 	int64_t index_interval_bytes;
 	int64_t file_delete_delay_ms;
 	int64_t min_insync_replicas;
+	int64_t flush_messages, flush_ms;
 	int64_t timestamp_type; /* enum tk_timestamp_type */
 	int64_t preallocate;    /* 0 or 1 */
 	uint64_t set;           /* bit i: row i was set for the topic */
@@ -44,6 +45,9 @@ struct tk_topic_config_row {
 
 /* The table, in the order of names. */
 const struct tk_topic_config_row *tk_topic_config_rows(size_t *ret_count);
+
+/* Whether the topic itself says it. */
+bool tk_topic_config_is_set(const struct tk_topic_config *config, const char *name);
 
 /* The row of a key, or NULL: Kafka answers INVALID_CONFIG to one it does not know. */
 const struct tk_topic_config_row *tk_topic_config_find(const char *name);

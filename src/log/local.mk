@@ -18,6 +18,7 @@ libtklog_a_SOURCES = \
 	src/log/log_private.h \
 	src/log/log_producers.c \
 	src/log/log_roll.c \
+	src/log/log_rescue.c \
 	src/log/log_sync.c \
 	src/log/logdir.c \
 	src/log/logdir.h \

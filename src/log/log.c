@@ -17,7 +17,9 @@ tk_log_config_default(void)
 		.segment_index_bytes = 10485760,
 		.index_interval_bytes = 4096,
 		.max_message_bytes = 1048588,
-		.file_delete_delay_ms = 60000 };
+		.file_delete_delay_ms = 60000,
+		.flush_ms = INT64_MAX,
+		.flush_messages = INT64_MAX };
 }
 
 void
@@ -28,13 +30,30 @@ tk_log_publish(struct tk_log *log)
 	tk_killpoint("after_publish");
 }
 
-/* Whatever waits for a sync or followers will hold the high watermark back here. */
 void
-tk_log_set_end(struct tk_log *log, struct tk_position end)
+tk_log_set_watermark(struct tk_log *log, const struct tk_position *durable)
+{
+	if (durable->offset < log->state.high_watermark.offset)
+		return;
+	log->state.high_watermark = *durable;
+	log->state.last_stable = *durable;
+}
+
+void
+tk_log_set_all(struct tk_log *log, struct tk_position end)
 {
 	log->state.log_end = end;
 	log->state.high_watermark = end;
 	log->state.last_stable = end;
+}
+
+/* Where commits wait for the disk, the watermark stands until a sync moves it. */
+void
+tk_log_set_end(struct tk_log *log, struct tk_position end)
+{
+	log->state.log_end = end;
+	if (!log->config.flush_commit || log->state.high_watermark.offset == end.offset)
+		tk_log_set_all(log, end);
 }
 
 void
@@ -65,6 +84,8 @@ tk_log_configure(struct tk_log *log, const struct tk_log_config *config)
 {
 	log->config = *config;
 	log->state.config_revision = config->revision;
+	if (!config->flush_commit && log->state.status != TK_PART_OFFLINE)
+		tk_log_set_all(log, log->state.log_end);
 	tk_log_publish(log);
 }
 

@@ -44,6 +44,9 @@ struct tk_log_config {
 	int64_t file_delete_delay_ms;
 	bool log_append_time;
 	bool preallocate;
+	bool flush_commit;      /* what is not on the disk is held back from readers */
+	int64_t flush_ms;       /* for the caller: when to sync, INT64_MAX never */
+	int64_t flush_messages; /* the same, in records */
 };
 
 /* Kafka's defaults. */
@@ -73,6 +76,7 @@ struct tk_append {
 	bool stale;          /* not appended: validate under the present settings, send again */
 	bool duplicate;      /* not appended again: the offsets are the first one's */
 	int64_t base_offset; /* -1 on error */
+	int64_t end_offset;  /* behind its last record: on the disk once durable_end is there */
 	int64_t log_append_time_ms; /* -1 unless the topic stamps */
 	int64_t log_start;
 };
@@ -117,9 +121,44 @@ int tk_log_advance_start(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
  */
 int tk_log_delete(struct tk_log **log) TK_MUST_CHECK;
 
+/*
+ * A sync whose waiting is somebody else's: begin() announces it and says which files, end() takes
+ * its result.  One at a time.  Where it failed the partition is offline until it is rescued.
+ */
+#define TK_LOG_SYNC_SEGMENTS 16
+
+struct tk_log_sync {
+	struct tk_position end; /* what is on the disk once it is done */
+	int64_t segments[TK_LOG_SYNC_SEGMENTS];
+	size_t segment_count;
+	bool with_active; /* the last one is the active segment, of which the .log is enough */
+	bool with_names;
+};
+
+/* False if there is nothing to sync, or it cannot be found out; closed_only: not the active one. */
+bool tk_log_sync_begin(struct tk_log *log, bool closed_only, struct tk_log_sync *ret_sync);
+void tk_log_sync_end(struct tk_log *log, const struct tk_log_sync *sync, int rc);
+
 /* Syncs what rolls have closed and moves the durable end there.  May block for long. */
 int tk_log_sync_closed(struct tk_log *log) TK_MUST_CHECK;
 bool tk_log_has_unsynced(const struct tk_log *log);
+
+/*
+ * After a failed sync: another log of the same partition, to be read again from the durable end by
+ * tk_log_rescue_run() in any thread while nobody touches the files; then tk_log_rescue_end() puts
+ * it in the place of *log and publishes it.  On failure everything stays, to be begun again.
+ */
+bool tk_log_needs_rescue(const struct tk_log *log);
+int tk_log_rescue_begin(struct tk_log *log, struct tk_log **ret_rescued) TK_MUST_CHECK;
+int tk_log_rescue_run(struct tk_log *rescued) TK_MUST_CHECK;
+void tk_log_rescue_end(struct tk_log **log, struct tk_log **rescued);
+void tk_log_rescue_drop(struct tk_log **rescued);
+
+/*
+ * Whether appends would succeed that have failed before (READ_ONLY): tries, and publishes ONLINE if
+ * so.  What it writes lies behind the published end and is cut off again.
+ */
+void tk_log_try_again(struct tk_log *log, int64_t now_ms);
 
 /* All segments in order, to be freed by the caller. */
 int tk_log_segments(

@@ -341,6 +341,7 @@ settle_run(struct tk_log *log)
 			continue;
 		}
 		answer(append, log, TK_ERR_NONE, item->header.base_offset);
+		append->end_offset = item->last_offset + 1;
 		append->duplicate = item->is_duplicate;
 		if (log->config.log_append_time)
 			append->log_append_time_ms = item->header.max_timestamp;
@@ -477,6 +478,7 @@ begin(const struct tk_log *log, struct tk_append *append)
 	append->stale = false;
 	append->duplicate = false;
 	append->log_append_time_ms = -1;
+	append->end_offset = -1;
 	answer(append, log, TK_ERR_KAFKA_STORAGE_ERROR, -1);
 }
 
@@ -501,6 +503,33 @@ get_ready(struct tk_log *log, int64_t now_ms)
 		tk_log_publish(log);
 	}
 	return rc;
+}
+
+/*
+ * As many bytes as a full disk would not take: more than the tail of a block that is there already.
+ */
+static int
+probe(struct tk_log *log)
+{
+	static uint8_t zeros[8192];
+	struct iovec iov = { zeros, sizeof(zeros) };
+	size_t written;
+	int rc;
+
+	rc = tk_file_pwritev(log->log_fd, &iov, 1, log->state.log_end.position, &written);
+	log->cut_needed = true;
+	return rc < 0 ? rc : tk_log_cut(log);
+}
+
+void
+tk_log_try_again(struct tk_log *log, int64_t now_ms)
+{
+	if (log->state.status != TK_PART_READ_ONLY)
+		return;
+	if (get_ready(log, now_ms) < 0 || probe(log) < 0)
+		return;
+	writable_again(log);
+	tk_log_publish(log);
 }
 
 size_t

@@ -18,8 +18,8 @@
 /* What Kafka makes the index of an active segment, unless told otherwise. */
 #define KAFKA_INDEX_BYTES 10485760
 
-static int
-log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
+int
+tk_log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
     const struct tk_log_config *config, struct tk_log **ret_log)
 {
 	struct tk_log *log;
@@ -44,6 +44,7 @@ log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
 	log->cut_needed = true;
 	log->loose_snapshot = -1;
 	log->producers.pool = &dir->producers;
+	log->named = -1;
 	log->state = (struct tk_part_state){ .incarnation = identity->incarnation,
 		.status = TK_PART_ONLINE,
 		.leader_epoch = identity->leader_epoch,
@@ -121,6 +122,8 @@ distrust_record(const struct tk_log *log, const struct tk_part_state *published)
 	char path[TK_SEGMENT_PATH_MAX];
 	struct tk_file_info info;
 
+	if (published->status == TK_PART_OFFLINE && published->sync_underway != -1)
+		return "a sync has failed";
 	if (published->status != TK_PART_ONLINE && published->status != TK_PART_READ_ONLY)
 		return "it is offline";
 	if (published->sync_underway != -1)
@@ -137,6 +140,20 @@ distrust_record(const struct tk_log *log, const struct tk_part_state *published)
 	return NULL;
 }
 
+/*
+ * A sync that failed, or that nobody heard the end of: what the record says of the files below the
+ * durable end is right, and the rest is read from the disk.
+ */
+static void
+doubt_pages(struct tk_log *log, const struct tk_part_state *published)
+{
+	if (published->sync_underway == -1)
+		return;
+	log->doubt = published->status == TK_PART_OFFLINE ? TK_LOG_DOUBT_FILES : TK_LOG_DOUBT_PAGES;
+	log->known_start = published->log_start;
+	log->known_durable = published->durable_end;
+}
+
 static bool
 take_record(struct tk_log *log)
 {
@@ -149,6 +166,7 @@ take_record(struct tk_log *log)
 		return false;
 	why = distrust_record(log, &published);
 	if (why != NULL) {
+		doubt_pages(log, &published);
 		tk_logdir_say(log->dir, TK_LEVEL_WARN, "partition \"%s\" will be recovered: %s",
 		    log->name, why);
 		return false;
@@ -156,6 +174,8 @@ take_record(struct tk_log *log)
 	published.config_revision = log->state.config_revision;
 	published.status = TK_PART_ONLINE;
 	log->state = published;
+	if (!log->config.flush_commit)
+		tk_log_set_all(log, published.log_end);
 	return true;
 }
 
@@ -238,7 +258,7 @@ take_sizes(struct tk_log *log)
 		log->state.active_inode = active->log_inode;
 		log->state.log_start = start == NULL ? first : TK_MAX(first, start->offset);
 		log->state.durable_end = end;
-		tk_log_set_end(
+		tk_log_set_all(
 		    log, (struct tk_position){ end, active->base_offset, active->size_bytes });
 		if (log->state.log_start > end)
 			rc = -EBADMSG;
@@ -354,7 +374,7 @@ tk_log_prepare(struct tk_logdir *dir, const struct tk_log_identity *identity,
 		    strerror(-rc));
 		return rc;
 	}
-	rc = log_new(dir, identity, config, &log);
+	rc = tk_log_new(dir, identity, config, &log);
 	if (rc < 0)
 		return rc;
 	rc = choose(log, ret_step);
@@ -386,13 +406,17 @@ tk_log_finish(struct tk_log *log)
 	return 0;
 }
 
+/* What a failed sync has left on record is kept for the next try. */
 void
 tk_log_publish_failed(struct tk_logdir *dir, const struct tk_log_identity *identity)
 {
-	const struct tk_part_state state = {
-		.incarnation = identity->incarnation, .status = TK_PART_OFFLINE, .sync_underway = -1
-	};
+	struct tk_part_state state;
 
-	if (identity->slot < tk_zone_slot_mark(dir->zone))
-		tk_zone_publish(dir->zone, identity->slot, &state);
+	if (!tk_zone_read(dir->zone, identity->slot, &state, NULL))
+		return;
+	if (state.incarnation != identity->incarnation || state.sync_underway == -1)
+		state = (struct tk_part_state){ .incarnation = identity->incarnation,
+			.sync_underway = -1 };
+	state.status = TK_PART_OFFLINE;
+	tk_zone_publish(dir->zone, identity->slot, &state);
 }

@@ -12,6 +12,13 @@
 /* "<topic>-<partition>" and a NUL. */
 #define TK_LOG_NAME_ROOM (TK_TOPIC_NAME_MAX + 1 + 10 + 1)
 
+/*
+ * What recovery thinks of the page cache.  After a sync of unknown outcome pages are dropped and
+ * read from the disk; after one that failed files are copied as well, since the kernel drops no
+ * page that is on its way to somebody and calls a second sync of the old file a success.
+ */
+enum tk_log_doubt { TK_LOG_SURE, TK_LOG_DOUBT_PAGES, TK_LOG_DOUBT_FILES };
+
 struct tk_log {
 	TAILQ_ENTRY(tk_log) link, files_link;
 	struct tk_logdir *dir;
@@ -27,6 +34,7 @@ struct tk_log {
 	bool has_files;  /* descriptors of the active segment are open */
 	bool cut_needed; /* the files may reach past the published end */
 	bool made_now;   /* by this process: names are not synced */
+	int64_t named;   /* the active segment whose name is on the disk, -1 none */
 	int log_fd;
 	struct tk_index index;
 	int64_t allocated;       /* position up to which blocks are reserved */
@@ -41,12 +49,19 @@ struct tk_log {
 	int64_t saved_bytes;    /* what saving them took last */
 	int64_t loose_snapshot; /* one that is at no segment's base, -1 none */
 
+	/* While it is recovered: what its record in the zone said, where that is believed. */
+	enum tk_log_doubt doubt;
+	int64_t known_start, known_durable;
+
 	void *user;
 };
 
 /* log.c */
 void tk_log_publish(struct tk_log *log);
 void tk_log_set_end(struct tk_log *log, struct tk_position end);
+/* The same, where all of it is on the disk or nothing waits for that. */
+void tk_log_set_all(struct tk_log *log, struct tk_position end);
+void tk_log_set_watermark(struct tk_log *log, const struct tk_position *durable);
 void tk_log_free(struct tk_log **log);
 
 /* log_open.c: the three steps of opening; the middle one may run in a thread of its own. */
@@ -54,6 +69,8 @@ enum tk_log_opening_step { TK_LOG_READY, TK_LOG_TO_RECOVER };
 int tk_log_prepare(struct tk_logdir *dir, const struct tk_log_identity *identity,
     const struct tk_log_config *config, struct tk_log **ret_log, enum tk_log_opening_step *ret_step,
     struct tk_log_problem *ret_problem) TK_MUST_CHECK;
+int tk_log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
+    const struct tk_log_config *config, struct tk_log **ret_log) TK_MUST_CHECK;
 int tk_log_finish(struct tk_log *log) TK_MUST_CHECK;
 void tk_log_publish_failed(struct tk_logdir *dir, const struct tk_log_identity *identity);
 
@@ -90,5 +107,7 @@ void tk_log_forget_saved_producers(struct tk_log *log);
 
 /* log_sync.c: everything to the disk, as before a clean stop. */
 int tk_log_stop(struct tk_log *log) TK_MUST_CHECK;
+/* Segments that are not known to be on the disk, and all names. */
+int tk_log_sync_everything(struct tk_log *log) TK_MUST_CHECK;
 
 #endif

@@ -1,9 +1,11 @@
 /*
- * Bringing a partition to the disk: closed segments while it runs, everything at a clean stop.
+ * Bringing a partition to the disk: what commits and closed segments ask for while it runs (the
+ * waiting is a helper's, see writer/durable.c), everything at a clean stop (blocks).
  *
- * Writer process; blocks.  A sync under way is announced in the published state, so that a writer
- * that dies in one leaves it known as failed.  A failed sync is never retried (the kernel may have
- * dropped the pages): the partition goes offline until it is recovered.
+ * Writer process.  A sync under way is announced in the published state, so that a writer that dies
+ * in one leaves it known.  A failed sync is never retried (the kernel may have dropped the pages):
+ * the partition goes offline and log_rescue.c reads it again.  What a sync covers is settled when
+ * it begins; batches that come meanwhile wait for the next.
  */
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +57,14 @@ sync_segments(struct tk_log *log, size_t upto)
 	return 0;
 }
 
+int
+tk_log_sync_everything(struct tk_log *log)
+{
+	int rc = sync_segments(log, log->segments.count);
+
+	return rc < 0 ? rc : tk_file_sync_dir(log->dir->fd, ".");
+}
+
 static void
 announce(struct tk_log *log, int64_t end)
 {
@@ -63,13 +73,14 @@ announce(struct tk_log *log, int64_t end)
 	tk_killpoint("sync_announced");
 }
 
-/* Ends what announce() began. */
+/* Ends what announce() began.  After a failure it stays on record: nobody may believe the files. */
 static int
-conclude(struct tk_log *log, int64_t end, int rc)
+conclude(struct tk_log *log, const struct tk_position *end, int rc)
 {
-	log->state.sync_underway = -1;
 	if (rc == 0) {
-		log->state.durable_end = TK_MAX(log->state.durable_end, end);
+		log->state.sync_underway = -1;
+		log->state.durable_end = TK_MAX(log->state.durable_end, end->offset);
+		tk_log_set_watermark(log, end);
 	} else {
 		log->state.status = TK_PART_OFFLINE;
 		tk_logdir_say(log->dir, TK_LEVEL_ERROR,
@@ -80,26 +91,109 @@ conclude(struct tk_log *log, int64_t end, int rc)
 	return rc;
 }
 
+/* Segments are synced in order: if any is not, the last closed one is not. */
 bool
 tk_log_has_unsynced(const struct tk_log *log)
 {
+	size_t count = log->segments.count;
+
+	return count > 1 && log->segments.items[count - 2].unsynced;
+}
+
+/* The closed segments to sync; the end is where those that find no room begin. */
+static void
+pick_closed(const struct tk_log *log, struct tk_log_sync *sync)
+{
+	int64_t end = log->state.log_end.segment;
+
+	for (size_t i = 0; i + 1 < log->segments.count; i++) {
+		const struct tk_segment *segment = &log->segments.items[i];
+
+		if (!segment->unsynced)
+			continue;
+		if (sync->segment_count + 1 == TK_COUNT_OF(sync->segments)) {
+			end = segment->info.base_offset;
+			break;
+		}
+		sync->segments[sync->segment_count++] = segment->info.base_offset;
+	}
+	sync->end = (struct tk_position){ end, end, 0 };
+}
+
+static bool
+sync_possible(const struct tk_log *log)
+{
+	return (log->state.status == TK_PART_ONLINE || log->state.status == TK_PART_READ_ONLY) &&
+	       log->state.sync_underway == -1;
+}
+
+bool
+tk_log_sync_begin(struct tk_log *log, bool closed_only, struct tk_log_sync *ret_sync)
+{
+	const struct tk_position *end = &log->state.log_end;
+	struct tk_log_sync sync = { .segment_count = 0, .with_names = true };
+
+	if (!sync_possible(log) || tk_log_load_segments(log) < 0)
+		return false;
+	pick_closed(log, &sync);
+	if (!closed_only && sync.end.segment == end->segment && end->position > 0 &&
+	    end->offset > log->state.durable_end) {
+		sync.with_names = sync.segment_count > 0 || log->named != end->segment;
+		sync.with_active = true;
+		sync.segments[sync.segment_count++] = end->segment;
+		sync.end = *end;
+	}
+	if (sync.segment_count == 0)
+		return false;
+	announce(log, sync.end.offset);
+	*ret_sync = sync;
+	return true;
+}
+
+static void
+note_synced(struct tk_log *log, const struct tk_log_sync *sync)
+{
 	for (size_t i = 0; i + 1 < log->segments.count; i++)
-		if (log->segments.items[i].unsynced)
-			return true;
-	return false;
+		if (log->segments.items[i].info.base_offset < sync->end.segment)
+			log->segments.items[i].unsynced = false;
+	if (sync->with_active && sync->with_names)
+		log->named = sync->end.segment;
+}
+
+void
+tk_log_sync_end(struct tk_log *log, const struct tk_log_sync *sync, int rc)
+{
+	if (rc == 0)
+		note_synced(log, sync);
+	(void)conclude(log, &sync->end, rc);
+}
+
+static int
+sync_here(struct tk_log *log, const struct tk_log_sync *sync)
+{
+	struct tk_segment_info info = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < sync->segment_count && rc == 0; i++) {
+		info.base_offset = sync->segments[i];
+		rc = sync_segment(log, &info);
+	}
+	return rc < 0 ? rc : tk_file_sync_dir(log->dir->fd, log->name);
 }
 
 int
 tk_log_sync_closed(struct tk_log *log)
 {
-	int64_t end = log->state.log_end.segment;
+	struct tk_log_sync sync;
+	int rc = 0;
 
 	if (log->state.status == TK_PART_OFFLINE)
 		return -EIO;
-	if (!tk_log_has_unsynced(log))
-		return 0;
-	announce(log, end);
-	return conclude(log, end, sync_segments(log, log->segments.count - 1));
+	while (rc == 0 && tk_log_has_unsynced(log) && tk_log_sync_begin(log, true, &sync)) {
+		rc = sync_here(log, &sync);
+		tk_log_sync_end(log, &sync, rc);
+	}
+	return rc;
 }
 
 /* Names and small files of a partition that this process made. */
@@ -148,17 +242,17 @@ complete(struct tk_log *log)
 int
 tk_log_stop(struct tk_log *log)
 {
-	int64_t end = log->state.log_end.offset;
+	const struct tk_position end = log->state.log_end;
 	int rc;
 
 	if (log->state.status == TK_PART_OFFLINE)
 		return -EIO;
-	if (log->state.durable_end < end) {
+	if (log->state.durable_end < end.offset) {
 		rc = complete(log);
 		if (rc < 0)
 			return rc;
-		announce(log, end);
-		rc = conclude(log, end, sync_segments(log, log->segments.count));
+		announce(log, end.offset);
+		rc = conclude(log, &end, sync_segments(log, log->segments.count));
 		if (rc < 0)
 			return rc;
 	}

@@ -81,18 +81,20 @@ cut_by_copy(struct tk_log *log, int64_t base_offset, int fd, int64_t end)
 	return rc;
 }
 
+/* After a failed sync a file that is whole is copied too: the old one cannot be trusted again. */
 static int
 cut_segment(struct tk_log *log, int64_t base_offset, int fd, int64_t end, int64_t size_bytes)
 {
+	bool copy = log->dir->same_boot || log->doubt == TK_LOG_DOUBT_FILES;
 	int rc;
 
 	if (end == size_bytes)
-		return 0;
+		return log->doubt == TK_LOG_DOUBT_FILES ? cut_by_copy(log, base_offset, fd, end)
+							: 0;
 	tk_logdir_say(log->dir, TK_LEVEL_WARN,
 	    "\"%s/%s/%020lld.log\": %lld torn bytes at position %lld are cut off", log->dir->path,
 	    log->name, (long long)base_offset, (long long)(size_bytes - end), (long long)end);
-	rc = log->dir->same_boot ? cut_by_copy(log, base_offset, fd, end)
-				 : tk_file_truncate(fd, end);
+	rc = copy ? cut_by_copy(log, base_offset, fd, end) : tk_file_truncate(fd, end);
 	tk_killpoint("recovery_cut");
 	return rc;
 }
@@ -116,8 +118,15 @@ new_index(struct tk_log *log, int64_t base_offset, struct tk_index *ret_index)
 	    log->dir->fd, log->name, base_offset, base_offset, 0, ret_index, &position);
 }
 
+/* Above the durable end nothing was promised: there damage is an end, not something to keep. */
+static bool
+is_strict(const struct tk_log *log)
+{
+	return log->doubt != TK_LOG_SURE && log->config.flush_commit;
+}
+
 static int
-scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offset)
+scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offset, bool *ret_torn)
 {
 	struct recovering recovering = { log, segment->info.base_offset };
 	struct tk_index index = TK_INDEX_CLOSED;
@@ -127,6 +136,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 		.interval_bytes = log->config.index_interval_bytes,
 		.damaged = report_damage,
 		.arg = &recovering,
+		.strict_from = is_strict(log) ? log->known_durable : INT64_MAX,
 		.next_offset = segment->info.base_offset };
 	char path[TK_SEGMENT_PATH_MAX];
 	int rc;
@@ -135,6 +145,8 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 	rc = tk_file_open(log->dir->fd, path, O_RDWR, 0, &scan.fd);
 	if (rc < 0)
 		return rc;
+	if (log->doubt != TK_LOG_SURE)
+		tk_file_drop_pages(scan.fd);
 	rc = new_index(log, segment->info.base_offset, &index);
 	if (rc == 0)
 		rc = tk_recovery_scan(&scan);
@@ -148,6 +160,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 	if (rc < 0)
 		return rc;
 	*next_offset = scan.next_offset;
+	*ret_torn = scan.end_position < segment->info.size_bytes;
 	log->state.leader_epoch = TK_MAX(log->state.leader_epoch, scan.leader_epoch);
 	segment->unsynced = true;
 	return tk_segment_stat(log->dir->fd, log->name, segment->info.base_offset, &segment->info);
@@ -187,9 +200,24 @@ drop_empty(struct tk_log *log, size_t *i)
 }
 
 static int
+drop_after(struct tk_log *log, size_t i)
+{
+	struct tk_segment_list *list = &log->segments;
+	int rc = 0;
+
+	while (list->count > i + 1 && rc == 0) {
+		list->count--;
+		rc = tk_segment_remove(
+		    log->dir->fd, log->name, list->items[list->count].info.base_offset, false);
+	}
+	return rc;
+}
+
+static int
 scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 {
 	struct tk_segment_list *list = &log->segments;
+	bool torn = false;
 	int rc = 0;
 
 	for (size_t i = 0; i < list->count && rc == 0;) {
@@ -203,7 +231,9 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 			    log->dir->path, log->name, (long long)list->items[i].info.base_offset);
 			return -EBADMSG;
 		}
-		rc = scan_segment(log, &list->items[i], next_offset);
+		rc = scan_segment(log, &list->items[i], next_offset, &torn);
+		if (rc == 0 && torn && is_strict(log))
+			rc = drop_after(log, i);
 		if (rc == 0)
 			rc = drop_empty(log, &i);
 	}
@@ -223,22 +253,43 @@ begin_anew(struct tk_log *log, int64_t log_start)
 	return rc < 0 ? rc : add_segment(log, log_start);
 }
 
+/* An entry of a checkpoint as read at the start, or what is known better. */
+static int64_t
+known_offset(const struct tk_log *log, const struct tk_checkpoint *checkpoint, int64_t known)
+{
+	const struct tk_checkpoint_entry *entry = tk_checkpoint_find(checkpoint, log->name);
+
+	return TK_MAX(entry == NULL ? 0 : entry->offset, known);
+}
+
+/* Where commits wait for the disk, and after doubt, what was read is brought there first. */
+static int
+settle_durable(struct tk_log *log, int64_t recovery_point, int64_t next_offset)
+{
+	int rc = 0;
+
+	if (log->doubt != TK_LOG_SURE || log->config.flush_commit) {
+		rc = tk_log_sync_everything(log);
+		recovery_point = next_offset;
+	}
+	log->state.durable_end = TK_MAX(log->state.log_start, TK_MIN(recovery_point, next_offset));
+	return rc;
+}
+
 static int
 recover_segments(struct tk_log *log)
 {
-	const struct tk_checkpoint_entry *point =
-	    tk_checkpoint_find(&log->dir->recovery_points, log->name);
-	const struct tk_checkpoint_entry *start =
-	    tk_checkpoint_find(&log->dir->log_starts, log->name);
-	int64_t next_offset = 0, log_start = start == NULL ? 0 : start->offset;
+	int64_t point = known_offset(log, &log->dir->recovery_points, log->known_durable);
+	int64_t log_start = known_offset(log, &log->dir->log_starts, log->known_start);
 	const struct tk_segment_info *active;
+	int64_t next_offset = 0;
 	int rc;
 
 	rc = tk_segment_list_read(log->dir->fd, log->name, &log->segments);
 	if (rc == 0 && log->segments.count == 0)
 		rc = add_segment(log, log_start);
 	if (rc == 0)
-		rc = scan_from(log, point == NULL ? 0 : point->offset, &next_offset);
+		rc = scan_from(log, point, &next_offset);
 	if (rc == 0 && next_offset < log_start) {
 		rc = begin_anew(log, log_start);
 		next_offset = log_start;
@@ -248,12 +299,11 @@ recover_segments(struct tk_log *log)
 	active = &log->segments.items[log->segments.count - 1].info;
 	log->state.log_start = TK_MAX(log_start, log->segments.items[0].info.base_offset);
 	log->state.active_inode = active->log_inode;
-	log->state.durable_end =
-	    TK_MAX(log->state.log_start, point == NULL ? 0 : TK_MIN(point->offset, next_offset));
-	tk_log_set_end(
+	tk_log_set_all(
 	    log, (struct tk_position){ next_offset, active->base_offset, active->size_bytes });
+	rc = settle_durable(log, point, next_offset);
 	tk_segment_list_free(&log->segments);
-	return 0;
+	return rc;
 }
 
 /* The producers are read while the headers are warm; Kafka leaves a snapshot here as well. */

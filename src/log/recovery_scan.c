@@ -126,6 +126,8 @@ scan_batches(struct tk_recovery_scan *scan, struct piece *piece, struct tk_index
 			if (rc < 0)
 				return rc;
 			damage.bytes = 0;
+		} else if (header.base_offset >= scan->strict_from) {
+			return 0;
 		} else {
 			if (damage.bytes == 0) {
 				damage.position = position;

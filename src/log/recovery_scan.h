@@ -20,6 +20,8 @@ struct tk_recovery_scan {
 	void (*damaged)(void *arg, const struct tk_recovery_damage *damage);
 	void *arg;
 
+	int64_t strict_from; /* a wrong checksum from this offset on is the end */
+
 	int64_t end_position; /* result: what lies behind is torn */
 	int64_t next_offset;  /* in: the least offset allowed; result: the one behind the last */
 	int32_t leader_epoch; /* result: the highest, -1 of none */

@@ -191,6 +191,12 @@ tk_file_push(int fd, int64_t at, int64_t len)
 	(void)sync_file_range(fd, (off_t)at, (off_t)len, SYNC_FILE_RANGE_WRITE);
 }
 
+void
+tk_file_drop_pages(int fd)
+{
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int
 tk_file_sync(int fd)
 {

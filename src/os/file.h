@@ -71,6 +71,9 @@ int tk_file_allocate(int fd, int64_t at, int64_t len) TK_MUST_CHECK;
 /* Starts writing out a range; a hint, failure means nothing. */
 void tk_file_push(int fd, int64_t at, int64_t len);
 
+/* Forgets what the kernel holds of the file, so that it is read from the disk; a hint. */
+void tk_file_drop_pages(int fd);
+
 int tk_file_sync(int fd) TK_MUST_CHECK;
 int tk_file_sync_data(int fd) TK_MUST_CHECK;
 

@@ -305,11 +305,11 @@ turn_gather(struct tk_writer_part *part, int64_t now_ms, struct turn_batch *turn
 	}
 }
 
-/* One that asked for the disk waits on, in order behind those that do already. */
+/* One that is to be on the disk waits on, in order behind those that do already. */
 static void
 turn_answer(struct tk_writer *writer, struct tk_writer_part *part, struct turn_batch *turn)
 {
-	bool sync = false;
+	bool wait = false;
 
 	for (size_t i = 0; i < turn->count; i++) {
 		struct tk_pending *pending = turn->pending[i];
@@ -318,16 +318,17 @@ turn_answer(struct tk_writer *writer, struct tk_writer_part *part, struct turn_b
 		if (good) {
 			tk_count(TK_COUNT_append_batches, 1);
 			tk_count(TK_COUNT_append_bytes, pending->append.batch_bytes);
+			tk_room_taken(writer, pending->append.batch_bytes);
 		}
-		if (good && (pending->flags & TK_APPEND_SYNC) != 0) {
+		if (good && tk_durable_must_wait(part, pending)) {
 			tk_durable_wait(part, pending);
-			sync = true;
+			wait = true;
 		} else {
 			tk_appends_answer(pending);
 		}
 	}
-	if (sync)
-		tk_durable_start(writer, part);
+	if (wait)
+		tk_durable_look(writer, part);
 }
 
 static void
@@ -340,6 +341,18 @@ turn_run(struct tk_writer *writer, struct tk_writer_part *part, struct turn_batc
 	turn_answer(writer, part, turn);
 	tk_killpoint("after_answer_queued");
 	tk_watches_check(part);
+}
+
+/* The disk is nearly full: what is left of it is not for clients. */
+static void
+turn_refuse(struct turn_batch *turn)
+{
+	for (size_t i = 0; i < turn->count; i++) {
+		struct tk_pending *pending = turn->pending[i];
+
+		append_refuse(pending->caller, pending->id, TK_ERR_KAFKA_STORAGE_ERROR);
+		pending_free(pending);
+	}
 }
 
 void
@@ -355,7 +368,9 @@ tk_appends_turn(struct tk_writer *writer)
 		TAILQ_REMOVE(&writer->turns, part, turn_link);
 		TAILQ_INSERT_TAIL(&writer->turns, part, turn_link);
 		turn_gather(part, now_ms, &turn);
-		if (turn.count > 0)
+		if (turn.count > 0 && !part->internal && tk_room_is_low(writer))
+			turn_refuse(&turn);
+		else if (turn.count > 0)
 			turn_run(writer, part, &turn);
 		bytes += turn.bytes;
 	}

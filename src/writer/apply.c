@@ -68,6 +68,22 @@ apply_failed(struct tk_apply *apply, int rc)
 
 /* ---- what a topic's settings are to the log ---- */
 
+/* flush = "commit", or a topic that wants each record on the disk before it is answered. */
+static void
+topic_flush(const struct tk_settings *settings, const struct tk_topic_config *topic,
+    struct tk_log_config *config)
+{
+	bool own_ms = tk_topic_config_is_set(topic, "flush.ms");
+	bool own_messages = tk_topic_config_is_set(topic, "flush.messages");
+
+	if (own_ms || settings->flush == TK_FLUSH_INTERVAL)
+		config->flush_ms = topic->flush_ms;
+	if (own_messages || (settings->flush == TK_FLUSH_INTERVAL &&
+				settings->log_flush_interval_messages < INT32_MAX))
+		config->flush_messages = topic->flush_messages;
+	config->flush_commit = settings->flush == TK_FLUSH_COMMIT || config->flush_messages == 1;
+}
+
 static struct tk_log_config
 topic_log_config(const struct tk_apply *apply, const struct tk_meta_topic *topic)
 {
@@ -81,6 +97,7 @@ topic_log_config(const struct tk_apply *apply, const struct tk_meta_topic *topic
 	config.file_delete_delay_ms = topic->config->file_delete_delay_ms;
 	config.log_append_time = topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME;
 	config.preallocate = topic->config->preallocate != 0;
+	topic_flush(apply->writer->proc->settings, topic->config, &config);
 	return config;
 }
 
@@ -92,7 +109,9 @@ log_config_equal(const struct tk_log_config *a, const struct tk_log_config *b)
 	       a->index_interval_bytes == b->index_interval_bytes &&
 	       a->max_message_bytes == b->max_message_bytes &&
 	       a->file_delete_delay_ms == b->file_delete_delay_ms &&
-	       a->log_append_time == b->log_append_time && a->preallocate == b->preallocate;
+	       a->log_append_time == b->log_append_time && a->preallocate == b->preallocate &&
+	       a->flush_commit == b->flush_commit && a->flush_ms == b->flush_ms &&
+	       a->flush_messages == b->flush_messages;
 }
 
 /* ---- opening ---- */
@@ -197,7 +216,9 @@ partition_apply(struct tk_apply *apply, const struct tk_meta_topic *topic, int32
 	}
 	if (part != NULL)
 		partition_delete(apply, part);
-	if (tk_part_find(writer, partition->slot) == NULL)
+	if (tk_trouble_busy_name(writer, topic->name, index))
+		apply_failed(apply, -EBUSY); /* one of that name is being read */
+	else if (tk_part_find(writer, partition->slot) == NULL)
 		partition_open(apply, topic, index);
 }
 
@@ -448,6 +469,16 @@ tk_apply_look(struct tk_writer *writer, struct tk_writer_part *part, uint64_t st
 	topic = part_topic(apply, part, &index);
 	if (topic != NULL)
 		partition_apply(apply, topic, index);
+}
+
+void
+tk_apply_again(struct tk_writer *writer)
+{
+	struct tk_apply *apply = writer->apply;
+
+	if (apply != NULL && apply->phase == APPLY_IDLE && apply->whole_next && !writer->stopping &&
+	    pass_begin(apply) < 0)
+		tk_debug("could not look into the metadata journal");
 }
 
 void

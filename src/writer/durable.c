@@ -1,17 +1,23 @@
 /*
- * Appends that are answered when they are on the disk (TK_APPEND_SYNC), and closed segments that
- * are brought there soon.  Writer process; the loop's thread decides, helper threads wait.
+ * Who waits for the disk, and when it is asked.  Writer process; the loop's thread decides, helper
+ * threads wait.
  *
- * A batch that asked for it is written and published like any other, then waits here; one sync
- * serves all that wait when it begins, what comes later waits for the next.  Answers keep the order
- * of arrival.  The journal has a helper of its own, so that it does not stand behind a gigabyte of
- * somebody's closed segment.
+ * A partition has one sync under way at most.  It covers all that was published when it began;
+ * whatever comes meanwhile waits for the next (group commit).  One is begun
+ *	- for appends that are answered when they are on the disk: those of a partition whose
+ *	  commits wait (flush = "commit"), and TK_APPEND_SYNC;
+ *	- where the high watermark stands behind the log's end, which only a sync moves;
+ *	- when flush.ms or flush.messages say so;
+ *	- for closed segments, soon after they were closed.
+ * Answers keep the order of arrival, and leave after the record that says the same was published.
  *
- * A failed sync is never tried again: the kernel may have dropped the pages and would say yes.  All
- * that waits and all that comes later is refused until the partition was read again (a restart).
+ * The journal has a helper of its own and closed segments that nobody waits for another, so that
+ * neither stands behind a gigabyte of somebody else's; for the rest there are a few, so that the
+ * syncs of several partitions overlap.
  *
- * Closed segments: the helper syncs the files first, then tk_log_sync_closed(), which notes the
- * durable end, finds nothing left to wait for.
+ * A failed sync is never tried again: tk_log_sync_end() takes the partition offline, nobody who
+ * waits is told success, and trouble.c brings it back.  Whether what waited survives that is not
+ * known, and clients are told so (REQUEST_TIMED_OUT).
  */
 #include "writer/writer_private.h"
 
@@ -19,92 +25,54 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/errlog.h"
 #include "wire/error_codes.h"
 #include "writer/syncer.h"
 
-#define PASSES_MAX 8u /* of the helper over one partition before its durable end moves */
+#define COMMIT_THREADS 4u
+#define FLUSH_MAX_MS   ((int64_t)24 * 3600 * 1000) /* of a flush.ms; longer is as good */
 
 struct tk_durable {
 	struct tk_writer *writer;
-	struct tk_syncer *journal, *closed;
-	TAILQ_HEAD(, tk_writer_part) unsynced; /* partitions with closed segments to sync */
-	struct tk_sync_job closed_job;
-	struct tk_writer_part *closed_part; /* whose closed_job is under way; NULL if it is gone */
-	bool closed_busy;
+	struct tk_syncer *journal, *closed, *commits;
+	TAILQ_HEAD(, tk_writer_part) dirty; /* that have a flush.ms to keep */
+	struct tk_timer timer;
+	int64_t timer_due_ms;
+	LIST_HEAD(, tk_part_sync) orphans; /* whose partition is gone, a helper still at it */
 };
 
+/* Outlives its partition while a helper is at it. */
 struct tk_part_sync {
 	struct tk_sync_job job;
+	LIST_ENTRY(tk_part_sync) link;
+	struct tk_log_sync what;
 	struct tk_writer *writer;
-	uint32_t slot;
+	struct tk_writer_part *part; /* NULL: gone */
 };
 
-/* ---- appends ---- */
+/* ---- who waits ---- */
 
+/* Whoever is to hear of a failure: all; else those whose batches are on the disk. */
 static void
-waiting_answer(struct tk_pending_list *list, int rc)
+waiting_answer(struct tk_writer_part *part, bool failed)
 {
 	struct tk_pending *pending;
 
-	while ((pending = STAILQ_FIRST(list)) != NULL) {
-		STAILQ_REMOVE_HEAD(list, link);
-		if (rc < 0)
-			pending->append.error = TK_ERR_KAFKA_STORAGE_ERROR;
+	while ((pending = STAILQ_FIRST(&part->sync_waiting)) != NULL) {
+		if (!failed && pending->append.end_offset > part->state.durable_end)
+			return;
+		STAILQ_REMOVE_HEAD(&part->sync_waiting, link);
+		if (failed)
+			pending->append.error =
+			    part->internal ? TK_ERR_KAFKA_STORAGE_ERROR : TK_ERR_REQUEST_TIMED_OUT;
 		tk_appends_answer(pending);
 	}
 }
 
-static void part_sync_start(struct tk_writer *writer, struct tk_writer_part *part);
-
-static void
-part_sync_done(struct tk_sync_job *job)
+bool
+tk_durable_must_wait(const struct tk_writer_part *part, const struct tk_pending *pending)
 {
-	struct tk_part_sync *sync = TK_CONTAINER_OF(job, struct tk_part_sync, job);
-	struct tk_writer *writer = sync->writer;
-	struct tk_writer_part *part = tk_part_find(writer, sync->slot);
-	int rc = job->rc;
-
-	if (part != NULL && part->sync == sync) {
-		part->sync = NULL;
-		if (rc < 0 && !part->sync_failed)
-			tk_err("could not sync partition \"%s\": %s: no more appends to it",
-			    tk_log_name(part->log), strerror(-rc));
-		if (rc < 0)
-			part->sync_failed = writer->sync_failed = true;
-		if (rc == 0)
-			part->names_synced = job->segments[0];
-		waiting_answer(&part->sync_underway, part->sync_failed ? -EIO : 0);
-		part_sync_start(writer, part);
-	}
-	free(sync);
-}
-
-/* Begins a sync for all that waits, unless one is under way. */
-static void
-part_sync_start(struct tk_writer *writer, struct tk_writer_part *part)
-{
-	struct tk_part_sync *sync;
-
-	if (part->sync != NULL || STAILQ_EMPTY(&part->sync_waiting))
-		return;
-	if (tk_log_has_unsynced(part->log) && tk_log_sync_closed(part->log) < 0)
-		part->sync_failed = writer->sync_failed = true;
-	sync = part->sync_failed ? NULL : calloc(1, sizeof(*sync));
-	if (sync == NULL) {
-		waiting_answer(&part->sync_waiting, -EIO);
-		return;
-	}
-	STAILQ_CONCAT(&part->sync_underway, &part->sync_waiting);
-	sync->writer = writer;
-	sync->slot = part->slot;
-	sync->job.done = part_sync_done;
-	(void)snprintf(
-	    sync->job.directory, sizeof(sync->job.directory), "%s", tk_log_name(part->log));
-	sync->job.segments[sync->job.segment_count++] = part->state.log_end.segment;
-	sync->job.with_names = part->names_synced != part->state.log_end.segment;
-	part->sync = sync;
-	tk_syncer_add(writer->durable->journal, &sync->job);
+	return ((pending->flags & TK_APPEND_SYNC) != 0 || tk_log_config(part->log)->flush_commit) &&
+	       pending->append.end_offset > part->state.durable_end;
 }
 
 void
@@ -113,17 +81,11 @@ tk_durable_wait(struct tk_writer_part *part, struct tk_pending *pending)
 	STAILQ_INSERT_TAIL(&part->sync_waiting, pending, link);
 }
 
-void
-tk_durable_start(struct tk_writer *writer, struct tk_writer_part *part)
-{
-	part_sync_start(writer, part);
-}
-
 bool
 tk_durable_waiting(const struct tk_writer *writer)
 {
 	for (size_t slot = 0; slot < writer->parts_room; slot++)
-		if (writer->parts[slot] != NULL && writer->parts[slot]->sync != NULL)
+		if (writer->parts[slot] != NULL && writer->parts[slot]->syncing)
 			return true;
 	return false;
 }
@@ -144,118 +106,179 @@ list_drop_caller(struct tk_pending_list *list, const struct tk_caller *caller)
 	STAILQ_CONCAT(list, &kept);
 }
 
-/* Internal partitions are few and stand in the first slots that were made; only they wait here. */
 void
 tk_durable_drop_caller(struct tk_caller *caller)
 {
 	struct tk_writer *writer = caller->writer;
 
-	for (size_t slot = 0; slot < writer->parts_room && caller->outstanding > 0; slot++) {
-		struct tk_writer_part *part = writer->parts[slot];
-
-		if (part == NULL || !part->internal)
-			continue;
-		list_drop_caller(&part->sync_waiting, caller);
-		list_drop_caller(&part->sync_underway, caller);
-	}
+	for (size_t slot = 0; slot < writer->parts_room && caller->outstanding > 0; slot++)
+		if (writer->parts[slot] != NULL)
+			list_drop_caller(&writer->parts[slot]->sync_waiting, caller);
 }
 
-/* ---- closed segments ---- */
+/* ---- a sync ---- */
 
-static void closed_next(struct tk_durable *durable);
-
-/* Asking again would be believed, so it is not: the durable end stays where it is. */
 static void
-closed_failed(struct tk_writer *writer, struct tk_writer_part *part, int rc)
+part_sync_done(struct tk_sync_job *job)
 {
-	tk_err("could not sync closed segments of partition \"%s\": %s", tk_log_name(part->log),
-	    strerror(-rc));
-	part->sync_failed = writer->sync_failed = true;
+	struct tk_part_sync *sync = TK_CONTAINER_OF(job, struct tk_part_sync, job);
+	struct tk_writer_part *part = sync->part;
+	struct tk_writer *writer = sync->writer;
+
+	if (part == NULL) {
+		LIST_REMOVE(sync, link);
+		free(sync);
+		return;
+	}
+	part->syncing = false;
+	tk_log_sync_end(part->log, &sync->what, job->rc);
+	tk_part_published(writer, part);
+	waiting_answer(part, job->rc < 0);
+	tk_durable_look(writer, part);
 }
 
-/* Segments that were closed meanwhile get their turn first, unless that goes on for ever. */
-static bool
-closed_again(struct tk_writer_part *part)
+static struct tk_syncer *
+part_syncer(const struct tk_durable *durable, const struct tk_writer_part *part,
+    const struct tk_log_sync *what)
 {
-	if (part->state.log_end.segment <= part->closed_synced || part->closed_passes == PASSES_MAX)
+	if (part->internal)
+		return durable->journal;
+	return what->with_active ? durable->commits : durable->closed;
+}
+
+static bool
+part_sync_room(struct tk_writer *writer, struct tk_writer_part *part)
+{
+	struct tk_part_sync *sync = part->sync;
+
+	if (sync == NULL && (sync = calloc(1, sizeof(*sync))) == NULL)
 		return false;
-	part->closed_passes++;
+	sync->writer = writer;
+	sync->part = part;
+	part->sync = sync;
 	return true;
 }
 
-static void
-closed_done(struct tk_sync_job *job)
+/* False: there was nothing to begin. */
+static bool
+part_sync_start(struct tk_writer *writer, struct tk_writer_part *part, bool closed_only)
 {
-	struct tk_durable *durable = job->owner;
-	struct tk_writer_part *part = durable->closed_part;
-	int rc = job->rc;
+	struct tk_part_sync *sync;
 
-	durable->closed_busy = false;
-	durable->closed_part = NULL;
-	if (part != NULL && rc == 0 && closed_again(part)) {
-		tk_durable_closed(durable->writer, part);
-	} else if (part != NULL) {
-		part->closed_passes = 0;
-		if (rc == 0)
-			rc = tk_log_sync_closed(part->log);
-		if (rc < 0)
-			closed_failed(durable->writer, part, rc);
-		tk_part_published(durable->writer, part);
-	}
-	closed_next(durable);
+	if (part->syncing || !part_sync_room(writer, part))
+		return false;
+	sync = part->sync;
+	if (!tk_log_sync_begin(part->log, closed_only, &sync->what))
+		return false;
+	part->syncing = true;
+	sync->job = (struct tk_sync_job){ .done = part_sync_done,
+		.segment_count = sync->what.segment_count,
+		.with_active = sync->what.with_active,
+		.with_names = sync->what.with_names };
+	(void)snprintf(
+	    sync->job.directory, sizeof(sync->job.directory), "%s", tk_log_name(part->log));
+	memcpy(sync->job.segments, sync->what.segments, sizeof(sync->what.segments));
+	tk_syncer_add(part_syncer(writer->durable, part, &sync->what), &sync->job);
+	tk_part_noticed(writer, part); /* it was announced */
+	return true;
 }
 
-/* The files of closed segments that are not known to be on the disk, into the job. */
-static void
-closed_list(struct tk_writer_part *part, struct tk_sync_job *job)
-{
-	int64_t from = TK_MAX(part->state.durable_end, part->closed_synced);
-	struct tk_segment_info *infos;
-	size_t count;
+/* ---- when ---- */
 
-	job->segment_count = 0;
-	if (tk_log_segments(part->log, &infos, &count) < 0)
+static int64_t
+flush_ms_of(const struct tk_writer_part *part)
+{
+	return TK_MIN(tk_log_config(part->log)->flush_ms, FLUSH_MAX_MS);
+}
+
+static void
+timer_set(struct tk_durable *durable, int64_t wait_ms)
+{
+	durable->timer_due_ms = tk_loop_now_ms(durable->writer->loop) + wait_ms;
+	(void)tk_timer_start(durable->writer->loop, &durable->timer, wait_ms);
+}
+
+static void
+dirty_add(struct tk_durable *durable, struct tk_writer_part *part)
+{
+	int64_t now_ms = tk_loop_now_ms(durable->writer->loop);
+
+	if (part->is_dirty || tk_log_config(part->log)->flush_ms == INT64_MAX)
 		return;
-	for (size_t i = 0; i + 1 < count && job->segment_count < TK_COUNT_OF(job->segments); i++) {
-		if (infos[i + 1].base_offset <= from)
+	part->is_dirty = true;
+	part->dirty_ms = now_ms;
+	TAILQ_INSERT_TAIL(&durable->dirty, part, dirty_link);
+	if (!tk_timer_running(&durable->timer) ||
+	    durable->timer_due_ms > now_ms + flush_ms_of(part))
+		timer_set(durable, flush_ms_of(part));
+}
+
+static void
+dirty_remove(struct tk_durable *durable, struct tk_writer_part *part)
+{
+	if (part->is_dirty)
+		TAILQ_REMOVE(&durable->dirty, part, dirty_link);
+	part->is_dirty = false;
+}
+
+/* Begins what is due, and sleeps until the next is. */
+static void
+dirty_look(struct tk_timer *timer)
+{
+	struct tk_durable *durable = TK_CONTAINER_OF(timer, struct tk_durable, timer);
+	int64_t now_ms = tk_loop_now_ms(durable->writer->loop), wait_ms = INT64_MAX;
+	struct tk_writer_part *part, *next;
+
+	for (part = TAILQ_FIRST(&durable->dirty); part != NULL; part = next) {
+		int64_t left_ms = flush_ms_of(part) - (now_ms - part->dirty_ms);
+
+		next = TAILQ_NEXT(part, dirty_link);
+		if (left_ms > 0) {
+			wait_ms = TK_MIN(wait_ms, left_ms);
 			continue;
-		job->segments[job->segment_count++] = infos[i].base_offset;
-		part->closed_synced = infos[i + 1].base_offset;
+		}
+		dirty_remove(durable, part);
+		(void)part_sync_start(durable->writer, part, false);
 	}
-	free(infos);
+	if (wait_ms < INT64_MAX)
+		timer_set(durable, wait_ms);
 }
 
-static void
-closed_next(struct tk_durable *durable)
+static bool
+sync_is_due(const struct tk_writer_part *part)
 {
-	struct tk_writer_part *part = TAILQ_FIRST(&durable->unsynced);
-	struct tk_sync_job *job = &durable->closed_job;
+	const struct tk_part_state *state = &part->state;
+	const struct tk_log_config *config = tk_log_config(part->log);
 
-	if (durable->closed_busy || part == NULL)
-		return;
-	TAILQ_REMOVE(&durable->unsynced, part, unsynced_link);
-	part->is_unsynced = false;
-	job->done = closed_done;
-	job->with_indexes = job->with_names = true;
-	job->owner = durable;
-	(void)snprintf(job->directory, sizeof(job->directory), "%s", tk_log_name(part->log));
-	closed_list(part, job);
-	durable->closed_part = part;
-	durable->closed_busy = true;
-	tk_syncer_add(durable->closed, job);
+	return !STAILQ_EMPTY(&part->sync_waiting) ||
+	       state->high_watermark.offset < state->log_end.offset ||
+	       state->log_end.offset - state->durable_end >= config->flush_messages;
 }
 
+/* With everything on the disk nobody waits: a batch of before a deletion, say, is there. */
 void
-tk_durable_closed(struct tk_writer *writer, struct tk_writer_part *part)
+tk_durable_look(struct tk_writer *writer, struct tk_writer_part *part)
 {
 	struct tk_durable *durable = writer->durable;
 
-	if (durable == NULL || part->is_unsynced || part->sync_failed ||
-	    !tk_log_has_unsynced(part->log))
+	if (durable == NULL || part->syncing)
 		return;
-	part->is_unsynced = true;
-	TAILQ_INSERT_TAIL(&durable->unsynced, part, unsynced_link);
-	closed_next(durable);
+	if (part->state.status == TK_PART_OFFLINE) {
+		dirty_remove(durable, part);
+		waiting_answer(part, true);
+	} else if (part->state.durable_end == part->state.log_end.offset) {
+		dirty_remove(durable, part);
+		waiting_answer(part, false);
+	} else if (sync_is_due(part)) {
+		if (part_sync_start(writer, part, false))
+			dirty_remove(durable, part);
+		else
+			waiting_answer(part, true);
+	} else {
+		dirty_add(durable, part);
+		if (tk_log_has_unsynced(part->log))
+			(void)part_sync_start(writer, part, true);
+	}
 }
 
 void
@@ -263,20 +286,26 @@ tk_durable_forget_part(struct tk_writer *writer, struct tk_writer_part *part)
 {
 	struct tk_durable *durable = writer->durable;
 
-	waiting_answer(&part->sync_underway, -EIO);
-	waiting_answer(&part->sync_waiting, -EIO);
-	if (durable == NULL) {
-		free(part->sync); /* no helper is at it any more */
-		return;
+	waiting_answer(part, true);
+	if (durable != NULL)
+		dirty_remove(durable, part);
+	if (durable != NULL && part->syncing) {
+		part->sync->part = NULL;
+		LIST_INSERT_HEAD(&durable->orphans, part->sync, link);
+	} else {
+		free(part->sync);
 	}
-	if (part->is_unsynced)
-		TAILQ_REMOVE(&durable->unsynced, part, unsynced_link);
-	part->is_unsynced = false;
-	if (durable->closed_part == part)
-		durable->closed_part = NULL;
+	part->sync = NULL;
+	part->syncing = false;
 }
 
-/* ---- both ---- */
+void
+tk_durable_run(struct tk_writer *writer, struct tk_sync_job *job)
+{
+	tk_syncer_add(writer->durable->closed, job);
+}
+
+/* ---- all of it ---- */
 
 int
 tk_durable_new(struct tk_writer *writer)
@@ -287,11 +316,14 @@ tk_durable_new(struct tk_writer *writer)
 	if (durable == NULL)
 		return -ENOMEM;
 	durable->writer = writer;
-	TAILQ_INIT(&durable->unsynced);
+	TAILQ_INIT(&durable->dirty);
+	durable->timer.expire = dirty_look;
 	writer->durable = durable;
-	rc = tk_syncer_new(writer->loop, writer->dir_fd, &durable->journal);
+	rc = tk_syncer_new(writer->loop, writer->dir_fd, 1, &durable->journal);
 	if (rc == 0)
-		rc = tk_syncer_new(writer->loop, writer->dir_fd, &durable->closed);
+		rc = tk_syncer_new(writer->loop, writer->dir_fd, 1, &durable->closed);
+	if (rc == 0)
+		rc = tk_syncer_new(writer->loop, writer->dir_fd, COMMIT_THREADS, &durable->commits);
 	if (rc < 0)
 		tk_durable_free(writer);
 	return rc;
@@ -300,10 +332,19 @@ tk_durable_new(struct tk_writer *writer)
 void
 tk_durable_free(struct tk_writer *writer)
 {
-	if (writer->durable == NULL)
+	struct tk_durable *durable = writer->durable;
+	struct tk_part_sync *sync;
+
+	if (durable == NULL)
 		return;
-	tk_syncer_free(&writer->durable->journal);
-	tk_syncer_free(&writer->durable->closed);
-	free(writer->durable);
+	tk_timer_stop(writer->loop, &durable->timer);
+	tk_syncer_free(&durable->journal);
+	tk_syncer_free(&durable->closed);
+	tk_syncer_free(&durable->commits);
+	while ((sync = LIST_FIRST(&durable->orphans)) != NULL) {
+		LIST_REMOVE(sync, link);
+		free(sync);
+	}
+	free(durable);
 	writer->durable = NULL;
 }

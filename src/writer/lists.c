@@ -37,7 +37,9 @@ tk_segments_tell(struct tk_caller *caller, uint64_t id, const struct tk_frame_se
 	struct tk_segment_info *infos = NULL;
 	size_t count = 0;
 
-	if (part != NULL)
+	if (part != NULL && tk_trouble_busy(part))
+		answer.error = -EIO;
+	else if (part != NULL)
 		answer.error = tk_log_segments(part->log, &infos, &count);
 	if (answer.error == 0 && count > TK_WRITER_SEGMENTS_MAX)
 		answer.error = -E2BIG;
@@ -75,6 +77,8 @@ part_retain(struct tk_writer *writer, struct tk_writer_part *part, int64_t log_s
 
 	if (log_start <= state->log_start)
 		return 0;
+	if (state->status == TK_PART_OFFLINE)
+		return -EIO;
 	if (log_start == state->log_end.offset && state->log_end.segment < log_start)
 		rc = tk_log_roll(part->log, tk_clock_wall_ms());
 	dropped = segments_below(part->log, log_start);

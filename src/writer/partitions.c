@@ -63,11 +63,9 @@ tk_part_adopt(struct tk_writer *writer, struct tk_log **log, uint64_t incarnatio
 	part->slot = slot;
 	part->incarnation = incarnation;
 	part->internal = internal;
-	part->names_synced = -1;
 	TAILQ_INIT(&part->lanes);
 	LIST_INIT(&part->watches);
 	STAILQ_INIT(&part->sync_waiting);
-	STAILQ_INIT(&part->sync_underway);
 	writer->parts[slot] = part;
 	writer->part_count++;
 	tk_part_noticed(writer, part);
@@ -110,16 +108,6 @@ part_tell_status(const struct tk_writer_part *part, uint32_t status)
 		tk_info("partition \"%s\" is %s", tk_log_name(part->log), text);
 }
 
-/* After a roll, and at the first append: before that the log does not know its segments. */
-static void
-part_look_at_closed(struct tk_writer *writer, struct tk_writer_part *part, bool rolled)
-{
-	if (!rolled && part->closed_known)
-		return;
-	part->closed_known = part->appended;
-	tk_durable_closed(writer, part);
-}
-
 void
 tk_part_noticed(struct tk_writer *writer, struct tk_writer_part *part)
 {
@@ -136,10 +124,10 @@ tk_part_noticed(struct tk_writer *writer, struct tk_writer_part *part)
 		tk_count(TK_COUNT_segments_rolled, 1);
 	if (!first && state.status != part->state.status)
 		part_tell_status(part, state.status);
-	part->appended |= !first && state.log_end.offset != part->state.log_end.offset;
 	part->state = state;
 	part->seq = seq;
-	part_look_at_closed(writer, part, rolled);
+	tk_durable_look(writer, part);
+	tk_trouble_look(writer, part);
 }
 
 void
@@ -155,6 +143,7 @@ part_free(struct tk_writer *writer, struct tk_writer_part *part)
 	tk_assert(writer->parts[part->slot] == part);
 	tk_appends_refuse_part(part, TK_ERR_NOT_LEADER_OR_FOLLOWER);
 	tk_durable_forget_part(writer, part);
+	tk_trouble_forget(writer, part);
 	tk_watches_fire(part);
 	writer->parts[part->slot] = NULL;
 	writer->part_count--;
@@ -167,6 +156,9 @@ tk_part_delete(struct tk_writer *writer, struct tk_writer_part *part)
 {
 	int rc;
 
+	part->delete_wanted = true;
+	if (tk_trouble_busy(part))
+		return -EBUSY;
 	tk_appends_refuse_part(part, TK_ERR_UNKNOWN_TOPIC_OR_PARTITION);
 	rc = tk_log_delete(&part->log);
 	if (rc < 0) {

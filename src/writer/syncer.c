@@ -1,6 +1,6 @@
 /*
- * The helper thread.  The two lists are shared under the mutex; an eventfd tells the loop that
- * something is done.  A disk that never answers keeps the thread, not the loop.  Failure of a sync
+ * The helper threads.  The two lists are shared under the mutex; an eventfd tells the loop that
+ * something is done.  A disk that never answers keeps a thread, not the loop.  Failure of a sync
  * is the job's result.
  */
 #include "writer/syncer.h"
@@ -20,7 +20,8 @@ STAILQ_HEAD(job_list, tk_sync_job);
 struct tk_syncer {
 	struct tk_loop *loop;
 	int dir_fd;
-	pthread_t thread;
+	pthread_t threads[TK_SYNCER_THREADS_MAX];
+	unsigned thread_count;
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct job_list todo, done;
@@ -44,14 +45,15 @@ job_sync_file(int dir_fd, const struct tk_sync_job *job, int64_t segment, const 
 }
 
 static int
-job_sync_segment(int dir_fd, const struct tk_sync_job *job, int64_t segment)
+job_sync_segment(int dir_fd, const struct tk_sync_job *job, size_t at)
 {
 	static const char *const suffixes[] = { ".log", ".index", ".timeindex", ".snapshot" };
-	size_t count = job->with_indexes ? TK_COUNT_OF(suffixes) : 1;
+	bool active = job->with_active && at + 1 == job->segment_count;
+	size_t count = active ? 1 : TK_COUNT_OF(suffixes);
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = job_sync_file(dir_fd, job, segment, suffixes[i]);
+		rc = job_sync_file(dir_fd, job, job->segments[at], suffixes[i]);
 	return rc;
 }
 
@@ -66,9 +68,9 @@ job_sync_names(int dir_fd, const struct tk_sync_job *job)
 static void
 job_run(int dir_fd, struct tk_sync_job *job)
 {
-	job->rc = 0;
+	job->rc = job->run != NULL ? job->run(job) : 0;
 	for (size_t i = 0; i < job->segment_count && job->rc == 0; i++)
-		job->rc = job_sync_segment(dir_fd, job, job->segments[i]);
+		job->rc = job_sync_segment(dir_fd, job, i);
 	if (job->rc == 0 && job->with_names)
 		job->rc = job_sync_names(dir_fd, job);
 }
@@ -120,8 +122,33 @@ syncer_ready(struct tk_event *event, unsigned what)
 	}
 }
 
+static void
+threads_end(struct tk_syncer *syncer)
+{
+	(void)pthread_mutex_lock(&syncer->mutex);
+	syncer->quit = true;
+	(void)pthread_cond_broadcast(&syncer->wake);
+	(void)pthread_mutex_unlock(&syncer->mutex);
+	for (unsigned i = 0; i < syncer->thread_count; i++)
+		(void)pthread_join(syncer->threads[i], NULL);
+}
+
+static int
+threads_begin(struct tk_syncer *syncer, unsigned threads)
+{
+	int rc = 0;
+
+	tk_assert(threads > 0 && threads <= TK_SYNCER_THREADS_MAX);
+	while (rc == 0 && syncer->thread_count < threads) {
+		rc = -pthread_create(
+		    &syncer->threads[syncer->thread_count], NULL, syncer_main, syncer);
+		syncer->thread_count += rc == 0;
+	}
+	return rc;
+}
+
 int
-tk_syncer_new(struct tk_loop *loop, int dir_fd, struct tk_syncer **ret_syncer)
+tk_syncer_new(struct tk_loop *loop, int dir_fd, unsigned threads, struct tk_syncer **ret_syncer)
 {
 	struct tk_syncer *syncer = calloc(1, sizeof(*syncer));
 	int rc;
@@ -138,11 +165,9 @@ tk_syncer_new(struct tk_loop *loop, int dir_fd, struct tk_syncer **ret_syncer)
 		.ready = syncer_ready };
 	rc = syncer->event.fd < 0 ? -errno : tk_event_add(loop, &syncer->event, TK_POLL_READ);
 	if (rc == 0)
-		rc = -pthread_create(&syncer->thread, NULL, syncer_main, syncer);
+		rc = threads_begin(syncer, threads);
 	if (rc < 0) {
-		tk_event_remove(loop, &syncer->event);
-		tk_file_close(&syncer->event.fd);
-		free(syncer);
+		tk_syncer_free(&syncer);
 		return rc;
 	}
 	*ret_syncer = syncer;
@@ -157,13 +182,9 @@ tk_syncer_free(struct tk_syncer **syncer)
 	if (gone == NULL)
 		return;
 	*syncer = NULL;
-	(void)pthread_mutex_lock(&gone->mutex);
-	gone->quit = true;
-	(void)pthread_cond_signal(&gone->wake);
-	(void)pthread_mutex_unlock(&gone->mutex);
-	(void)pthread_join(gone->thread, NULL);
+	threads_end(gone);
 	tk_event_remove(gone->loop, &gone->event);
-	(void)close(gone->event.fd);
+	tk_file_close(&gone->event.fd);
 	(void)pthread_cond_destroy(&gone->wake);
 	(void)pthread_mutex_destroy(&gone->mutex);
 	free(gone);

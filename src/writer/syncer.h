@@ -1,8 +1,8 @@
 /*
- * A helper thread that syncs files, so that the loop's thread does not wait for the disk.
+ * Helper threads that wait for the disk, so that the loop's thread does not.
  *
- * A job is handed in, done by the thread, and its done() is called in the loop's thread.  The
- * thread knows nothing but the job: it opens the file itself and touches nothing of the writer.
+ * A job is handed in, done by a thread, and its done() is called in the loop's thread.  The threads
+ * know nothing but the job: they open the files themselves and touch nothing of the writer.
  */
 #ifndef TK_WRITER_SYNCER_H
 #define TK_WRITER_SYNCER_H
@@ -18,17 +18,20 @@ struct tk_sync_job {
 	char directory[280];  /* of the partition, below the syncer's dir_fd */
 	int64_t segments[16]; /* base offsets of the segments to sync */
 	size_t segment_count;
-	bool with_indexes; /* their other files as well */
-	bool with_names;   /* the directories as well */
-	int rc;            /* 0, or -errno; a file that is gone is no error */
+	bool with_active; /* the last one is active: only its .log; of others all files */
+	bool with_names;  /* the directories as well */
+	int (*run)(struct tk_sync_job *job); /* NULL: syncs; else this is called in its place */
+	int rc;                              /* 0, or -errno; a file that is gone is no error */
 	void (*done)(struct tk_sync_job *job);
-	void *owner;
 };
 
-/* dir_fd stays the caller's.  0 or -errno. */
-int tk_syncer_new(struct tk_loop *loop, int dir_fd, struct tk_syncer **ret_syncer) TK_MUST_CHECK;
+#define TK_SYNCER_THREADS_MAX 8u
 
-/* Waits for what the thread is at; jobs that are left are not done, nor is done() called. */
+/* dir_fd stays the caller's.  0 or -errno. */
+int tk_syncer_new(struct tk_loop *loop, int dir_fd, unsigned threads,
+    struct tk_syncer **ret_syncer) TK_MUST_CHECK;
+
+/* Waits for what the threads are at; jobs that are left are not done, nor is done() called. */
 void tk_syncer_free(struct tk_syncer **syncer);
 
 /* job is the caller's, and not to be touched until done() is called. */

@@ -14,6 +14,7 @@ tk_upkeep_run(struct tk_timer *timer)
 
 	if (wait_ms < 0 || wait_ms > UPKEEP_MS)
 		wait_ms = UPKEEP_MS;
+	tk_apply_again(writer);
 	(void)tk_timer_start(writer->loop, &writer->upkeep, TK_MAX(wait_ms, 1));
 }
 

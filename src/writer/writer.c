@@ -60,18 +60,17 @@ writer_again(struct tk_post *post)
 	(void)post;
 }
 
-/* After a failed sync the directory is left as a kill would leave it: it must not look clean. */
+/* With a partition offline the directory is left as a kill would leave it, not clean. */
 static void
 writer_finish(struct tk_post *post)
 {
 	struct tk_writer *writer = TK_CONTAINER_OF(post, struct tk_writer, finish);
-	struct tk_log_problem problem = { .text = "a sync has failed before" };
-	int rc = writer->sync_failed ? -EIO : 0;
+	struct tk_log_problem problem = { .text = "" };
+	int rc;
 
 	tk_durable_free(writer);
-	if (rc == 0)
-		rc = writer->proc->orphaned ? tk_logdir_orphaned_stop(writer->dir, &problem)
-					    : tk_logdir_clean_stop(writer->dir, &problem);
+	rc = writer->proc->orphaned ? tk_logdir_orphaned_stop(writer->dir, &problem)
+				    : tk_logdir_clean_stop(writer->dir, &problem);
 	if (rc < 0)
 		tk_err(
 		    "could not stop \"%s\" cleanly: %s", tk_logdir_path(writer->dir), problem.text);
@@ -90,6 +89,8 @@ tk_writer_init(struct tk_writer *writer, struct tk_process *proc)
 	writer->finish.run = writer_finish;
 	writer->upkeep.expire = tk_upkeep_run;
 	writer->idle_producers.expire = tk_idle_producers_run;
+	writer->trouble.expire = tk_trouble_run;
+	TAILQ_INIT(&writer->troubled);
 	tk_turn_hook_add(writer->loop, &writer->hook); /* before any channel adds its own */
 }
 
@@ -103,6 +104,7 @@ tk_writer_free(struct tk_writer *writer)
 	tk_parts_close(writer);
 	tk_timer_stop(writer->loop, &writer->upkeep);
 	tk_timer_stop(writer->loop, &writer->idle_producers);
+	tk_timer_stop(writer->loop, &writer->trouble);
 	tk_post_cancel(writer->loop, &writer->again);
 	tk_post_cancel(writer->loop, &writer->finish);
 	tk_turn_hook_remove(writer->loop, &writer->hook);

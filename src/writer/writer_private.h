@@ -5,6 +5,8 @@
  *	serve.c		channels: who may say what, credits
  *	appends.c	queues of batches, and the turn that writes them
  *	durable.c	who waits for the disk, and the helpers that do (syncer.c)
+ *	trouble.c	partitions that are read-only or offline
+ *	room.c		min_free_bytes
  *	watches.c	who waits for what
  *	partitions.c	the table of open partitions, what becomes of them
  *	lists.c		SEGMENTS and RETAIN
@@ -96,16 +98,17 @@ struct tk_writer_part {
 	uint64_t seq, shape_seq;
 	uint64_t applied; /* the pass of apply.c that has seen it last */
 	/* durable.c */
-	struct tk_pending_list sync_waiting, sync_underway;
-	struct tk_part_sync *sync; /* the one under way */
-	bool sync_failed;          /* nothing can be promised to be on the disk until a restart */
-	bool is_unsynced;          /* in the list of those with closed segments to sync */
-	unsigned closed_passes;
-	bool appended;
-	bool closed_known;    /* what this process found closed was looked at */
-	int64_t names_synced; /* the active segment whose name is on the disk; -1: none */
-	TAILQ_ENTRY(tk_writer_part) unsynced_link;
-	int64_t closed_synced; /* closed segments below it were synced by the helper */
+	struct tk_pending_list sync_waiting;
+	struct tk_part_sync *sync; /* made for the first one, kept for the next */
+	bool syncing;
+	bool is_dirty; /* has its flush.ms to keep */
+	int64_t dirty_ms;
+	TAILQ_ENTRY(tk_writer_part) dirty_link;
+	/* trouble.c */
+	struct tk_part_rescue *rescue; /* a helper reads it again */
+	bool is_troubled, delete_wanted;
+	int64_t try_ms, rescue_pause_ms;
+	TAILQ_ENTRY(tk_writer_part) trouble_link;
 };
 TAILQ_HEAD(tk_part_turns, tk_writer_part);
 
@@ -131,6 +134,13 @@ struct tk_writer {
 	struct tk_channel_server server;
 	struct tk_apply *apply;
 	struct tk_durable *durable;
+	TAILQ_HEAD(, tk_writer_part) troubled;
+	struct tk_timer trouble;
+	struct {
+		int64_t look_ms;
+		size_t bytes; /* appended since it was looked at */
+		bool low;
+	} room;
 	struct tk_journal_wait *journal_wait;
 	struct tk_zone *journal_zone; /* of directory 0, if that is another */
 	struct tk_timer upkeep;
@@ -138,9 +148,8 @@ struct tk_writer {
 	int64_t producers_check_ms;
 	uint64_t producers_evicted, producers_expired; /* counted so far */
 	struct tk_post finish;
-	bool ready;       /* every partition was opened, or has failed to */
-	bool stopping;    /* no more is taken */
-	bool sync_failed; /* somewhere: this is no clean directory */
+	bool ready;    /* every partition was opened, or has failed to */
+	bool stopping; /* no more is taken */
 };
 
 /* ---- writer.c ---- */
@@ -197,19 +206,42 @@ int tk_durable_new(struct tk_writer *writer) TK_MUST_CHECK;
 /* Waits for what the helpers are at; what waits for them is forgotten. */
 void tk_durable_free(struct tk_writer *writer);
 
-/* An append that is answered when it is on the disk; tk_durable_start() after the last of a turn.
+/*
+ * An append that is answered when it is on the disk, if it must wait for that; tk_durable_look()
+ * after the last of a turn.
  */
+bool tk_durable_must_wait(const struct tk_writer_part *part, const struct tk_pending *pending);
 void tk_durable_wait(struct tk_writer_part *part, struct tk_pending *pending);
-void tk_durable_start(struct tk_writer *writer, struct tk_writer_part *part);
 
-/* part may have closed segments that are not on the disk: they will be soon. */
-void tk_durable_closed(struct tk_writer *writer, struct tk_writer_part *part);
+/* After all that may have changed what part has to sync: begins what is due. */
+void tk_durable_look(struct tk_writer *writer, struct tk_writer_part *part);
 
 bool tk_durable_waiting(const struct tk_writer *writer);
 void tk_durable_drop_caller(struct tk_caller *caller);
 
 /* part is about to go: who waits is refused. */
 void tk_durable_forget_part(struct tk_writer *writer, struct tk_writer_part *part);
+
+/* Has a helper thread do a job that takes long. */
+struct tk_sync_job;
+void tk_durable_run(struct tk_writer *writer, struct tk_sync_job *job);
+
+/* ---- trouble.c ---- */
+
+/* part may have come into trouble: it is helped from now on. */
+void tk_trouble_look(struct tk_writer *writer, struct tk_writer_part *part);
+void tk_trouble_forget(struct tk_writer *writer, struct tk_writer_part *part);
+void tk_trouble_run(struct tk_timer *timer);
+
+/* A helper thread has the partition's files: nothing but its state may be touched. */
+bool tk_trouble_busy(const struct tk_writer_part *part);
+bool tk_trouble_busy_name(const struct tk_writer *writer, const char *topic, int32_t partition);
+
+/* ---- room.c ---- */
+
+/* Clients' appends are to be refused; how much was appended since. */
+bool tk_room_is_low(struct tk_writer *writer);
+void tk_room_taken(struct tk_writer *writer, size_t bytes);
 
 /* ---- watches.c ---- */
 
@@ -247,7 +279,10 @@ void tk_part_noticed(struct tk_writer *writer, struct tk_writer_part *part);
 /* The same, and wakes who waits for it: after all that may have published. */
 void tk_part_published(struct tk_writer *writer, struct tk_writer_part *part);
 
-/* Refuses what waits, deletes the log; 0 or -errno, then it stays, offline. */
+/*
+ * Refuses what waits, deletes the log; 0 or -errno, then it stays, offline.  -EBUSY: a helper has
+ * its files, it is deleted when that is done.
+ */
 int tk_part_delete(struct tk_writer *writer, struct tk_writer_part *part) TK_MUST_CHECK;
 
 /* Forgets every partition; what is published stays. */
@@ -280,6 +315,9 @@ void tk_apply_look(struct tk_writer *writer, struct tk_writer_part *part, uint64
 
 /* Other settings are in force: every topic's defaults may have changed. */
 void tk_apply_settings(struct tk_writer *writer, const struct tk_settings *settings);
+
+/* What failed before may work now: begins a pass if one is wanted. */
+void tk_apply_again(struct tk_writer *writer);
 
 /* A pass is under way. */
 bool tk_apply_busy(const struct tk_writer *writer);

@@ -137,7 +137,6 @@ test_set_defaults(void)
 			expect_set(rows[i].name, rows[i].default_text);
 	expect_set("preallocate", "FALSE");
 	expect_set("min.cleanable.dirty.ratio", "0.50");
-	expect_set("flush.ms", " 9223372036854775807");
 	expect_set("cleanup.policy", " delete , delete");
 	expect_set("leader.replication.throttled.replicas", " ");
 	unload(&loaded);
@@ -152,7 +151,6 @@ test_no_effect(void)
 {
 	begin("");
 	expect_refused("delete.retention.ms", "1", NONE("1", "delete.retention.ms", "86400000"));
-	expect_refused("flush.messages", "1", NONE("1", "flush.messages", "9223372036854775807"));
 	expect_refused(
 	    "min.cleanable.dirty.ratio", "0.6", NONE("0.6", "min.cleanable.dirty.ratio", "0.5"));
 	expect_refused(
@@ -184,8 +182,8 @@ test_bad_values(void)
 	expect_refused("nope", "1", "Unknown topic config name: nope");
 	expect_refused("", "1", "Unknown topic config name: ");
 	expect_refused("Retention.ms", "1", "Unknown topic config name: Retention.ms");
-	expect_refused("message.format.version", "3.0",
-	    "Unknown topic config name: message.format.version");
+	expect_refused(
+	    "message.format.version", "3.0", "Unknown topic config name: message.format.version");
 	expect_refused("retention.ms", NULL, "\"retention.ms\" has no value");
 	expect_refused("retention.ms", "", VALUE("", "retention.ms") "must be a whole number");
 	expect_refused("retention.ms", "7d", VALUE("7d", "retention.ms") "must be a whole number");

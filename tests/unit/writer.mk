@@ -26,3 +26,8 @@ UNIT_TESTS += tests/unit/test_writer_retention
 tests_unit_test_writer_retention_SOURCES = tests/unit/test_writer_retention.c
 tests_unit_test_writer_retention_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_retention_LDADD = libtkcleaner.a $(UNIT_LDADD)
+
+UNIT_TESTS += tests/unit/test_writer_durable
+tests_unit_test_writer_durable_SOURCES = tests/unit/test_writer_durable.c tests/unit/test_writer.h
+tests_unit_test_writer_durable_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_writer_durable_LDADD = $(WRITER_TEST_LDADD)
