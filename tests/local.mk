@@ -3,7 +3,8 @@
 if FUZZ
 FUZZ_CFLAGS = $(AM_CFLAGS) -fsanitize=fuzzer
 FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
-noinst_PROGRAMS += tests/fuzz/fuzz_frames tests/fuzz/fuzz_decoders tests/fuzz/fuzz_batches
+noinst_PROGRAMS += tests/fuzz/fuzz_frames tests/fuzz/fuzz_decoders tests/fuzz/fuzz_batches \
+	tests/fuzz/fuzz_metadata
 tests_fuzz_fuzz_frames_SOURCES = tests/fuzz/fuzz_frames.c modules/decode/kafka.c
 tests_fuzz_fuzz_frames_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_frames_LDFLAGS = $(FUZZ_LINK)
@@ -16,6 +17,10 @@ tests_fuzz_fuzz_batches_SOURCES = tests/fuzz/fuzz_batches.c
 tests_fuzz_fuzz_batches_CFLAGS = $(FUZZ_CFLAGS)
 tests_fuzz_fuzz_batches_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_batches_LDADD = $(TK_LIBS) $(TK_LDADD)
+tests_fuzz_fuzz_metadata_SOURCES = tests/fuzz/fuzz_metadata.c
+tests_fuzz_fuzz_metadata_CFLAGS = $(FUZZ_CFLAGS)
+tests_fuzz_fuzz_metadata_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_metadata_LDADD = $(TK_LIBS) $(TK_LDADD)
 endif
 
 noinst_PROGRAMS += tests/bench/bench
