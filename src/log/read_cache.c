@@ -93,6 +93,24 @@ cache_make_room(struct tk_reader *reader)
 	}
 }
 
+/*
+ * Closes the oldest files of another partition that nobody holds, where descriptors have run out;
+ * false if there are none.  Of this partition the caller may be using any.
+ */
+static bool
+cache_spare(struct tk_reader *reader, const struct part *part)
+{
+	struct open_segment *seg;
+
+	TAILQ_FOREACH_REVERSE(seg, &reader->lru, open_segment_lru, link)
+	if (seg->refs == 1 && seg->part != part)
+		break;
+	if (seg == NULL)
+		return false;
+	segment_push_out(reader, seg);
+	return true;
+}
+
 /* Opens a file of a segment: 0; -ESTALE if it is missing or not the inode; or -errno. */
 static int
 file_open(const struct tk_reader *reader, const struct part *part, int64_t base_offset,
@@ -169,7 +187,9 @@ segment_open(
 		return 0;
 	}
 	cache_make_room(reader);
-	rc = segment_new(reader, part, &part->segments[index].info, &seg);
+	do {
+		rc = segment_new(reader, part, &part->segments[index].info, &seg);
+	} while (rc == -EMFILE && cache_spare(reader, part));
 	if (rc < 0)
 		return rc == -ESTALE ? part_list_stale(part, part->segments[index].info.base_offset)
 				     : rc;
@@ -189,6 +209,9 @@ segment_time_open(struct tk_reader *reader, struct part *part, size_t index, int
 	const struct tk_segment_info *info = &part->segments[index].info;
 	int rc;
 
-	rc = file_open(reader, part, info->base_offset, ".timeindex", info->time_inode, ret_fd);
+	do {
+		rc = file_open(
+		    reader, part, info->base_offset, ".timeindex", info->time_inode, ret_fd);
+	} while (rc == -EMFILE && cache_spare(reader, part));
 	return rc == -ESTALE ? part_list_stale(part, part->segments[index].info.base_offset) : rc;
 }
