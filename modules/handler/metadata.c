@@ -32,12 +32,20 @@ struct metadata {
 	bool answered;
 };
 
+/*
+ * The leader epoch is the one in force: files that were written elsewhere may have a later one than
+ * the metadata, and clients that are told another than Fetch compares with are fenced for ever.
+ */
 static int16_t
-partition_error(struct tk_worker *worker, const struct tk_meta_topic *topic, int32_t index)
+partition_error(struct tk_worker *worker, const struct tk_meta_topic *topic, int32_t index,
+    int32_t *ret_leader_epoch)
 {
 	struct tk_part part;
 	int16_t error = tk_worker_part(worker, topic, index, &part);
 
+	*ret_leader_epoch = topic->partitions[index].leader_epoch;
+	if (error == TK_ERR_NONE)
+		*ret_leader_epoch = part.state.leader_epoch;
 	if (error == TK_ERR_NOT_LEADER_OR_FOLLOWER)
 		return TK_ERR_LEADER_NOT_AVAILABLE;
 	return error == TK_ERR_UNKNOWN_TOPIC_OR_PARTITION ? TK_ERR_LEADER_NOT_AVAILABLE : error;
@@ -64,10 +72,9 @@ metadata_fill_topic(struct tk_request *req, const struct tk_meta_topic *topic,
 		struct tk_metadata_response_partition *part = &ret->partitions[i];
 
 		tk_metadata_response_partition_init(part);
-		part->error_code = partition_error(req->worker, topic, i);
+		part->error_code = partition_error(req->worker, topic, i, &part->leader_epoch);
 		part->partition_index = i;
 		part->leader_id = *node;
-		part->leader_epoch = topic->partitions[i].leader_epoch;
 		part->replica_nodes = part->isr_nodes = node;
 		part->replica_nodes_count = part->isr_nodes_count = 1;
 	}
@@ -326,10 +333,9 @@ describe_fill_partition(struct describe *describe, const struct tk_meta_topic *t
     struct tk_describe_topic_partitions_response_partition *ret)
 {
 	tk_describe_topic_partitions_response_partition_init(ret);
-	ret->error_code = partition_error(describe->req->worker, topic, index);
+	ret->error_code = partition_error(describe->req->worker, topic, index, &ret->leader_epoch);
 	ret->partition_index = index;
 	ret->leader_id = *describe->node;
-	ret->leader_epoch = topic->partitions[index].leader_epoch;
 	ret->replica_nodes = ret->isr_nodes = describe->node;
 	ret->replica_nodes_count = ret->isr_nodes_count = 1;
 	ret->eligible_leader_replicas_count = ret->last_known_elr_count = 0;
