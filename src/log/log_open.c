@@ -378,6 +378,9 @@ tk_log_prepare(struct tk_logdir *dir, const struct tk_log_identity *identity,
 	if (rc < 0)
 		return rc;
 	rc = choose(log, ret_step);
+	if (rc == 0 && *ret_step == TK_LOG_READY && tk_log_producers_far(log) &&
+	    tk_log_load_segments(log) == 0)
+		*ret_step = TK_LOG_TO_READ_PRODUCERS; /* failing that, the first append tries */
 	if (rc < 0) {
 		tk_log_free(&log);
 		return rc;

@@ -65,7 +65,6 @@ void tk_log_set_watermark(struct tk_log *log, const struct tk_position *durable)
 void tk_log_free(struct tk_log **log);
 
 /* log_open.c: the three steps of opening; the middle one may run in a thread of its own. */
-enum tk_log_opening_step { TK_LOG_READY, TK_LOG_TO_RECOVER };
 int tk_log_prepare(struct tk_logdir *dir, const struct tk_log_identity *identity,
     const struct tk_log_config *config, struct tk_log **ret_log, enum tk_log_opening_step *ret_step,
     struct tk_log_problem *ret_problem) TK_MUST_CHECK;
@@ -100,6 +99,8 @@ int tk_log_load_producers(struct tk_log *log) TK_MUST_CHECK;
 /* The same in two steps: the first may run in a thread of recovery's. */
 int tk_log_read_producers(struct tk_log *log) TK_MUST_CHECK;
 void tk_log_join_producers(struct tk_log *log);
+/* Reading them means walking far: nothing for the thread that serves. */
+bool tk_log_producers_far(const struct tk_log *log);
 int tk_log_snapshot(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
 /* Ours, if it is due or forced. */
 void tk_log_save_producers(struct tk_log *log, bool force);

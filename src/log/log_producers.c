@@ -4,7 +4,10 @@
  * Writer process; recovery's threads, each for its partition.  Loaded at the first append: ours in
  * the run directory if it is about this log, else the newest snapshot, then the batch headers from
  * there to the end.  Ours is written every few MiB appended and at rolls, so that after the death
- * of a writer little is walked and all five batches of a producer are known.
+ * of a writer little is walked and all five batches of a producer are known; also where there is
+ * no producer at all, which is worth knowing as well.  Where much is to be walked all the same
+ * (without the run directory's file, or behind a snapshot that is damaged) that is done at the
+ * start by recovery's threads, before anything is served, and never in an append.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -16,6 +19,7 @@
 #include "log/log_private.h"
 
 #define SAVE_EVERY_BYTES   ((int64_t)4 * 1024 * 1024)
+#define LONG_WALK_BYTES    ((int64_t)32 * 1024 * 1024)
 #define SNAPSHOT_MAX_BYTES ((size_t)512 * 1024 * 1024)
 #define SAVED_NAME_ROOM    384
 
@@ -66,8 +70,10 @@ save(struct tk_log *log)
 void
 tk_log_save_producers(struct tk_log *log, bool force)
 {
-	if (!log->producers_loaded || log->producers.map.count == 0)
+	if (!log->producers_loaded)
 		return;
+	if (force && log->producers.map.count == 0 && log->saved_bytes == 0)
+		return; /* the snapshot made now says the same */
 	/* Many producers: what saving costs stays a fraction of what is appended. */
 	if (force || log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes))
 		save(log);
@@ -97,6 +103,7 @@ load_saved(struct tk_log *log, struct tk_producers_place *ret_place)
 		if (info->base_offset == place.segment && info->log_inode == place.log_inode &&
 		    place.incarnation == log->state.incarnation &&
 		    place.offset <= log->state.log_end.offset) {
+			log->saved_bytes = (int64_t)len;
 			*ret_place = place;
 			return 0;
 		}
@@ -210,6 +217,39 @@ load_snapshot(struct tk_log *log, struct tk_producers_place *ret_place)
 	}
 	*ret_place = place_of(log, log->segments.items[0].info.base_offset);
 	return 0;
+}
+
+/* Whether ours, of which only the head is read, is about a place not far from the end. */
+static bool
+saved_is_near(const struct tk_log *log)
+{
+	const struct tk_position *end = &log->state.log_end;
+	struct tk_producers_place place;
+	uint8_t head[TK_PRODUCERS_HEAD_BYTES];
+	char name[SAVED_NAME_ROOM];
+	int fd, rc;
+
+	saved_name(log, name);
+	if (tk_file_open(log->dir->run_dir_fd, name, O_RDONLY, 0, &fd) < 0)
+		return false;
+	rc = tk_file_pread_full(fd, head, sizeof(head), 0);
+	tk_file_close(&fd);
+	return rc == 0 && tk_producers_decode_place(head, &place) == 0 &&
+	       place.incarnation == log->state.incarnation &&
+	       place.log_inode == log->state.active_inode && place.segment == end->segment &&
+	       end->position - place.position < LONG_WALK_BYTES;
+}
+
+bool
+tk_log_producers_far(const struct tk_log *log)
+{
+	char path[TK_SEGMENT_PATH_MAX];
+	struct tk_file_info info;
+
+	if (log->state.log_end.position < LONG_WALK_BYTES || log->producers_loaded)
+		return false;
+	tk_segment_path(path, log->name, log->state.log_end.offset, ".snapshot");
+	return tk_file_stat(log->dir->fd, path, &info) < 0 && !saved_is_near(log);
 }
 
 struct replay {

@@ -305,10 +305,23 @@ tk_logdir_tick(struct tk_logdir *dir, int64_t mono_ms)
 /* Partitions to recover, shared by the threads that do it. */
 struct recovery_crew {
 	struct tk_log_opening **items;
-	size_t count;
+	size_t count, to_recover;
 	size_t next; /* atomic */
 	size_t done; /* atomic */
 };
+
+static int
+read_producers(struct tk_log *log)
+{
+	int64_t began_ms = tk_clock_mono_ms();
+	int rc = tk_log_read_producers(log);
+
+	tk_logdir_say(log->dir, TK_LEVEL_INFO,
+	    "read the producers of \"%s\" from its batches in %lld ms%s%s", log->name,
+	    (long long)(tk_clock_mono_ms() - began_ms), rc < 0 ? ": " : "",
+	    rc < 0 ? strerror(-rc) : "");
+	return 0; /* the first append tries again */
+}
 
 static void *
 recovery_thread(void *arg)
@@ -321,12 +334,16 @@ recovery_thread(void *arg)
 		int64_t began_ms = tk_clock_mono_ms();
 		size_t done;
 
+		if (item->step == TK_LOG_TO_READ_PRODUCERS) {
+			item->rc = read_producers(item->log);
+			continue;
+		}
 		item->rc = tk_recovery_run(item->log);
 		done = __atomic_add_fetch(&crew->done, 1, __ATOMIC_RELAXED);
 		tk_logdir_say(item->log->dir, TK_LEVEL_INFO,
 		    "recovered \"%s\" up to offset %lld in %lld ms (%zu of %zu)%s%s",
 		    item->log->name, (long long)item->log->state.log_end.offset,
-		    (long long)(tk_clock_mono_ms() - began_ms), done, crew->count,
+		    (long long)(tk_clock_mono_ms() - began_ms), done, crew->to_recover,
 		    item->rc < 0 ? ": " : "", item->rc < 0 ? strerror(-item->rc) : "");
 	}
 	return NULL;
@@ -370,16 +387,16 @@ tk_logdir_open_logs(struct tk_logdir *dir, struct tk_log_opening *items, size_t 
 	struct recovery_crew crew = { .items = calloc(count + 1, sizeof(struct tk_log_opening *)) };
 
 	for (size_t i = 0; i < count; i++) {
-		enum tk_log_opening_step step = TK_LOG_READY;
-
+		items[i].step = TK_LOG_READY;
 		items[i].problem.text[0] = '\0';
 		items[i].log = NULL;
 		items[i].rc = crew.items == NULL
 				  ? -ENOMEM
 				  : tk_log_prepare(dir, &items[i].identity, &items[i].config,
-					&items[i].log, &step, &items[i].problem);
-		if (items[i].rc == 0 && step == TK_LOG_TO_RECOVER)
+					&items[i].log, &items[i].step, &items[i].problem);
+		if (items[i].rc == 0 && items[i].step != TK_LOG_READY)
 			crew.items[crew.count++] = &items[i];
+		crew.to_recover += items[i].rc == 0 && items[i].step == TK_LOG_TO_RECOVER;
 	}
 	if (crew.count > 0)
 		recover_all(dir, &crew);

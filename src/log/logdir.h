@@ -63,11 +63,13 @@ struct tk_uuid tk_logdir_directory_id(const struct tk_logdir *dir);
  * Opens many partitions at once, recovering in parallel what needs it: each item gets its log or
  * its error.  What tk_log_open() does for one.
  */
+enum tk_log_opening_step { TK_LOG_READY, TK_LOG_TO_RECOVER, TK_LOG_TO_READ_PRODUCERS };
 struct tk_log_opening {
 	struct tk_log_identity identity;
 	struct tk_log_config config;
 	struct tk_log *log;
 	int rc;
+	enum tk_log_opening_step step; /* what was to be done in a thread */
 	struct tk_log_problem problem;
 };
 void tk_logdir_open_logs(struct tk_logdir *dir, struct tk_log_opening *items, size_t count);

@@ -140,6 +140,10 @@ struct tk_producers_place {
 /* Ours, with all five batches and its place; read back by the same version only. */
 int tk_producers_encode(const struct tk_producers *producers,
     const struct tk_producers_place *place, uint8_t **ret_data, size_t *ret_len) TK_MUST_CHECK;
+/* The place alone, from the first bytes of ours; 0 or -EBADMSG. */
+#define TK_PRODUCERS_HEAD_BYTES 56u
+int tk_producers_decode_place(const uint8_t head[TK_PRODUCERS_HEAD_BYTES],
+    struct tk_producers_place *ret_place) TK_MUST_CHECK;
 int tk_producers_decode(struct tk_producers *producers, const uint8_t *data, size_t len,
     struct tk_producers_place *ret_place) TK_MUST_CHECK;
 

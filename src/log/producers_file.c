@@ -39,7 +39,7 @@ struct ours_entry {
 	struct tk_producer_batch batches[TK_PRODUCER_BATCHES];
 };
 
-_Static_assert(sizeof(struct ours_header) == 56, "no padding is written");
+_Static_assert(sizeof(struct ours_header) == TK_PRODUCERS_HEAD_BYTES, "no padding is written");
 _Static_assert(sizeof(struct ours_entry) == 40 + 5 * 24, "no padding is written");
 
 #define OURS_CRC_FROM offsetof(struct ours_header, count)
@@ -292,6 +292,19 @@ ours_get(const uint8_t *at, struct tk_producer *ret_producer)
 		.txn_first_offset = entry.txn_first_offset };
 	memcpy(ret_producer->batches, entry.batches, sizeof(entry.batches));
 	return true;
+}
+
+int
+tk_producers_decode_place(
+    const uint8_t head[TK_PRODUCERS_HEAD_BYTES], struct tk_producers_place *ret_place)
+{
+	struct ours_header header;
+
+	memcpy(&header, head, sizeof(header));
+	if (header.magic != OURS_MAGIC || header.version != OURS_VERSION)
+		return -EBADMSG;
+	*ret_place = header.place;
+	return 0;
 }
 
 int

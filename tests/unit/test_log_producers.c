@@ -253,7 +253,74 @@ test_rollback(void)
 	tk_producers_free(&producers);
 }
 
+static size_t
+saved_size(const struct env *env)
+{
+	char path[160];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/producers/zone.0.5", env->run);
+	return stat(path, &st) < 0 ? 0 : (size_t)st.st_size;
+}
+
+static void
+fill(struct env *env, int mib)
+{
+	for (int i = 0; i < mib; i++)
+		CU_ASSERT(env_append(
+			      env, &(struct env_batch){ .producer_id = -1, .value_bytes = 1000000 })
+			      .error == 0);
+}
+
+/* Without any producer as well: or the first append after a death would walk all of a segment. */
+static void
+test_none_is_saved(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	fill(&env, 1);
+	fill(&env, 10);
+	CU_ASSERT(saved_size(&env) == TK_PRODUCERS_HEAD_BYTES);
+	env_free(&env);
+}
+
+/* Much to walk and nothing saved: at the start, not in the first append. */
+static void
+test_long_walk(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	for (int32_t i = 0; i < 6; i++)
+		EXPECT(produce(&env, 9, 0, i, 1), 0, i, false);
+	fill(&env, 40);
+	env_close(&env);
+	env_open(&env);
+	CU_ASSERT(strstr(env.notes, "read the producers of") == NULL); /* saved near the end */
+	env_close(&env);
+	env_run("rm %s/producers/zone.0.5%s", env.run, "");
+	env_open(&env);
+	CU_ASSERT(strstr(env.notes, "read the producers of \"orders-3\" from its batches") != NULL);
+	CU_ASSERT(tk_logdir_producer_totals(env.dir).count == 1); /* before any append */
+	EXPECT(produce(&env, 9, 0, 0, 1), TK_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, -1, false);
+	for (int32_t i = 1; i < 6; i++)
+		EXPECT(produce(&env, 9, 0, i, 1), 0, i, true);
+	EXPECT(produce(&env, 9, 0, 6, 1), 0, 46, false);
+	/* Stopped cleanly: a snapshot is at the end, and nothing is walked. */
+	env_stop(&env);
+	env.notes[0] = '\0';
+	env_write_boot(&env, ENV_BOOT_2);
+	env_open(&env);
+	CU_ASSERT(strstr(env.notes, "read the producers of") == NULL);
+	EXPECT(produce(&env, 9, 0, 6, 1), 0, 46, true);
+	env_free(&env);
+}
+
 TK_UNIT_MAIN("log producers", { "sequences", test_sequences }, { "sequences round", test_wrap },
     { "five batches", test_five }, { "within a turn", test_same_turn },
     { "after a death", test_restart }, { "after a clean stop", test_clean_restart },
-    { "damaged files", test_damaged_files }, { "rollback", test_rollback })
+    { "damaged files", test_damaged_files }, { "rollback", test_rollback },
+    { "none is saved", test_none_is_saved }, { "a long walk", test_long_walk })
