@@ -50,10 +50,26 @@ tk_log_problem_set(struct tk_log_problem *problem, const char *fmt, ...)
 	va_end(args);
 }
 
+/*
+ * The directory's own name is on the disk before anything in it is worth something.  A parent that
+ * we may not open is the administrator's, as is the directory then.
+ */
+static int
+sync_own_name(const struct tk_logdir *dir)
+{
+	int rc = tk_file_sync_dir(dir->fd, "..");
+
+	return rc == -EACCES || rc == -EPERM ? 0 : rc;
+}
+
 static int
 make_props(struct tk_logdir *dir, const char *cluster_id)
 {
 	struct tk_uuid id = tk_uuid_random();
+	int rc = sync_own_name(dir);
+
+	if (rc < 0)
+		return rc;
 
 	if (cluster_id == NULL)
 		tk_uuid_format(&id, dir->props.cluster_id);

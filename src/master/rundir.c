@@ -25,6 +25,25 @@
 #define PARENT_MODE    0755
 #define TRY_AGAIN_MS   20
 
+/*
+ * Makes one directory, with its name on the disk: a journal in it is worth nothing without.  Where
+ * we may make names but not read them, it is left to the file system.
+ */
+static int
+one_make(const char *path, mode_t mode)
+{
+	char parent[PATH_MAX];
+	int rc;
+
+	if (mkdir(path, mode) < 0)
+		return errno == EEXIST ? 0 : -errno;
+	rc = snprintf(parent, sizeof(parent), "%s/..", path);
+	if (rc < 0 || (size_t)rc >= sizeof(parent))
+		return -ENAMETOOLONG;
+	rc = tk_file_sync_dir(AT_FDCWD, parent);
+	return rc == -EACCES || rc == -EPERM ? 0 : rc;
+}
+
 /* Makes a directory and those it lies in; 0 or -errno. */
 static int
 directory_make(const char *path)
@@ -36,14 +55,11 @@ directory_make(const char *path)
 		return -ENOMEM;
 	for (char *at = strchr(copy + 1, '/'); at != NULL && rc == 0; at = strchr(at + 1, '/')) {
 		*at = '\0';
-		if (mkdir(copy, PARENT_MODE) < 0 && errno != EEXIST)
-			rc = -errno;
+		rc = one_make(copy, PARENT_MODE);
 		*at = '/';
 	}
 	free(copy);
-	if (rc == 0 && mkdir(path, DIRECTORY_MODE) < 0 && errno != EEXIST)
-		rc = -errno;
-	return rc;
+	return rc < 0 ? rc : one_make(path, DIRECTORY_MODE);
 }
 
 static int

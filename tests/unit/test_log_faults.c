@@ -202,6 +202,8 @@ test_failed_sync(void)
 
 static char synced_files[8][64];
 static size_t synced_count;
+static char synced_dir[PATH_MAX]; /* is to be synced */
+static bool dir_synced;
 
 static int
 note_sync(enum tk_file_op op, const char *path, int fd, size_t *bytes)
@@ -217,6 +219,7 @@ note_sync(enum tk_file_op op, const char *path, int fd, size_t *bytes)
 	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
 	len = readlink(name, target, sizeof(target) - 1);
 	target[len < 0 ? 0 : len] = '\0';
+	dir_synced = dir_synced || strcmp(target, synced_dir) == 0;
 	base = strrchr(target, '/');
 	if (base != NULL && strstr(base, ".log") != NULL &&
 	    synced_count < TK_COUNT_OF(synced_files))
@@ -243,6 +246,25 @@ test_stop_after_roll(void)
 	tk_file_fault = NULL;
 	CU_ASSERT_EQUAL(synced_count, 1);
 	CU_ASSERT_STRING_EQUAL(synced_files[0], "00000000000000000001.log");
+	env_free(&env);
+}
+
+/* A new data directory's own name is on the disk before it is used. */
+static void
+test_own_name(void)
+{
+	struct env env;
+
+	env_init(&env);
+	(void)snprintf(synced_dir, sizeof(synced_dir), "%s", env.root);
+	tk_file_fault = note_sync;
+	CU_ASSERT(env_open_dir(&env) == 0);
+	CU_ASSERT(dir_synced);
+	env_close(&env);
+	dir_synced = false;
+	CU_ASSERT(env_open_dir(&env) == 0);
+	CU_ASSERT(!dir_synced);
+	tk_file_fault = NULL;
 	env_free(&env);
 }
 
@@ -314,4 +336,4 @@ test_every_operation(void)
 TK_UNIT_MAIN("log faults", { "short writes", test_short_writes },
     { "file size limit", test_file_size_limit }, { "full disk", test_full_disk },
     { "failed sync", test_failed_sync }, { "stop after a roll", test_stop_after_roll },
-    { "every operation fails once", test_every_operation })
+    { "own name", test_own_name }, { "every operation fails once", test_every_operation })
