@@ -306,13 +306,18 @@ recover_segments(struct tk_log *log)
 	return rc;
 }
 
-/* The producers are read while the headers are warm; Kafka leaves a snapshot here as well. */
+/*
+ * The producers are read while the headers are warm; Kafka leaves a snapshot here as well.  Ours of
+ * the run directory, which knows more of each, holds where no file was replaced and the zone is
+ * believed: what it is about was read with checksums, or lies below the durable end.
+ */
 static int
 recover_producers(struct tk_log *log)
 {
 	int rc;
 
-	tk_log_forget_saved_producers(log);
+	if (log->doubt != TK_LOG_DOUBT_PAGES)
+		tk_log_forget_saved_producers(log);
 	rc = tk_log_read_producers(log);
 	return rc < 0 ? rc : tk_log_snapshot(log, log->state.log_end.offset);
 }
