@@ -34,6 +34,10 @@ for path in run data run/takhin.sock run/takhin.pid; do
 done
 "$takhinctl" -p "$dir" reload >"$tmp/out" 2>&1 || fail "reload: $(cat "$tmp/out")"
 kill -KILL "$(children 'writer process 0')"
+serves_again() {
+	test "$(grep -c 'writer 0 .*: serves ' "$log")" -eq 2
+}
+within 20 serves_again || fail "the killed writer is not replaced"
 kill -USR1 $master
 within 5 logged 'error log reopened' || fail "reopen"
 "$takhinctl" -p "$dir" status >"$tmp/out" || fail "status"
