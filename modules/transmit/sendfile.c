@@ -3,9 +3,11 @@
  *
  * A memory run that a file range follows is sent with MSG_MORE, so that a partition's header and
  * its records share segments on the network.  Adjoining ranges of one file go by one call.  A range
- * that is small, or that sendfile cannot serve, is read into the request's arena and joins the
- * memory run; every such copy is counted by its reason.  A range that turns out shorter than was
- * promised breaks the connection: its length has left already, and nothing may stand in for it.
+ * that is small is read into the request's arena and joins the memory run.  A larger one that
+ * sendfile cannot serve, or may not, goes by way of one buffer that all connections share: what the
+ * socket does not take is read again, so that slow readers hold no memory.  Every copy is counted
+ * by its reason.  A range that turns out shorter than was promised breaks the connection: its
+ * length has left already, and nothing may stand in for it.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +18,8 @@
 #include "server/worker.h"
 
 #define RUN_PIECES 64
+#define JOIN_BYTES ((uint32_t)16 << 10)  /* ranges that join a memory run are shorter */
+#define COPY_BYTES ((uint32_t)256 << 10) /* copied by one call */
 
 /* The front piece is sent: forget it. */
 static void
@@ -68,18 +72,28 @@ piece_coalesce(struct tk_chain *chain, struct tk_piece *piece)
 	}
 }
 
-/* Reads a range into memory; false where it cannot be had whole. */
-static bool
-piece_copy(struct tk_chain *chain, struct tk_piece *piece, enum tk_counter reason)
+/* n bytes of the range in front have left. */
+static void
+file_advance(struct tk_chain *chain, size_t n)
 {
-	uint8_t *data = tk_arena_alloc(chain->arena, piece->len);
+	struct tk_piece *piece = chain->first;
+
+	chain->len -= n;
+	piece->len -= (uint32_t)n;
+	piece->file.offset += (int64_t)n;
+	if (piece->len == 0)
+		chain_pop(chain);
+}
+
+/* The range's first bytes; false where they cannot be had. */
+static bool
+piece_read(const struct tk_piece *piece, uint8_t *data, size_t len)
+{
 	size_t have = 0;
 
-	if (data == NULL)
-		return false;
-	while (have < piece->len) {
-		ssize_t n = pread(piece->file.fd, data + have, piece->len - have,
-		    piece->file.offset + (int64_t)have);
+	while (have < len) {
+		ssize_t n = pread(
+		    piece->file.fd, data + have, len - have, piece->file.offset + (int64_t)have);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -87,6 +101,17 @@ piece_copy(struct tk_chain *chain, struct tk_piece *piece, enum tk_counter reaso
 			return false;
 		have += (size_t)n;
 	}
+	return true;
+}
+
+/* Reads a range into memory; false where it cannot be had whole. */
+static bool
+piece_copy(struct tk_chain *chain, struct tk_piece *piece, enum tk_counter reason)
+{
+	uint8_t *data = tk_arena_alloc(chain->arena, piece->len);
+
+	if (data == NULL || !piece_read(piece, data, piece->len))
+		return false;
 	if (piece->file.unref != NULL)
 		piece->file.unref(piece->file.owner);
 	piece->kind = TK_PIECE_MEMORY;
@@ -97,21 +122,34 @@ piece_copy(struct tk_chain *chain, struct tk_piece *piece, enum tk_counter reaso
 	return true;
 }
 
+/* Why a range is not for sendfile; false if it is. */
+static bool
+piece_is_copied(
+    const struct tk_worker *worker, const struct tk_piece *piece, enum tk_counter *ret_reason)
+{
+	if (worker->settings->sendfile &&
+	    piece->file.len >= (uint64_t)worker->settings->sendfile_min_bytes)
+		return false;
+	*ret_reason =
+	    worker->settings->sendfile ? TK_COUNT_copied_small : TK_COUNT_copied_sendfile_off;
+	return true;
+}
+
 /*
- * A file range that had better be copied becomes memory; false on a broken range.  What a full
- * socket or a turn's end has left of a large one is as good for sendfile as its beginning was.
+ * A file range that had better join the memory run becomes memory; false on a broken range.  What a
+ * full socket or a turn's end has left of a large one goes as its beginning went.
  */
 static bool
 piece_prepare(struct tk_worker *worker, struct tk_chain *chain, struct tk_piece *piece)
 {
+	enum tk_counter reason;
+
 	if (piece->kind != TK_PIECE_FILE)
 		return true;
 	piece_coalesce(chain, piece);
-	if (!worker->settings->sendfile)
-		return piece_copy(chain, piece, TK_COUNT_copied_sendfile_off);
-	if (piece->file.len < (uint64_t)worker->settings->sendfile_min_bytes)
-		return piece_copy(chain, piece, TK_COUNT_copied_small);
-	return true;
+	if (piece->file.len >= JOIN_BYTES || !piece_is_copied(worker, piece, &reason))
+		return true;
+	return piece_copy(chain, piece, reason);
 }
 
 static enum tk_io
@@ -156,17 +194,46 @@ send_memory(struct tk_worker *worker, int fd, struct tk_chain *chain, size_t *bu
 	return TK_IO_OK;
 }
 
+/* Sends some of the range in front by way of user space. */
 static enum tk_io
-send_file(struct tk_chain *chain, int fd, size_t *budget)
+send_copy(struct tk_chain *chain, int fd, size_t *budget, enum tk_counter reason)
+{
+	static uint8_t buffer[COPY_BYTES]; /* holds nothing between calls */
+	struct tk_piece *piece = chain->first;
+	size_t len = TK_MIN(TK_MIN((size_t)piece->len, sizeof(buffer)), *budget);
+	bool more = len < piece->len || piece->next != NULL;
+	ssize_t n;
+
+	if (!piece_read(piece, buffer, len))
+		return TK_IO_ERROR;
+	n = send(fd, buffer, len, MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+	tk_count(TK_COUNT_sendmsg_calls, 1);
+	if (n < 0)
+		return send_result(-errno);
+	if ((uint32_t)n == piece->len) {
+		tk_count(reason, 1);
+		tk_count(TK_COUNT_copied_ranges, 1);
+	}
+	tk_count(TK_COUNT_copied_bytes, (uint64_t)n);
+	tk_count(TK_COUNT_bytes_out, (uint64_t)n);
+	*budget -= (size_t)n;
+	file_advance(chain, (size_t)n);
+	return TK_IO_OK;
+}
+
+static enum tk_io
+send_file(struct tk_worker *worker, struct tk_chain *chain, int fd, size_t *budget)
 {
 	struct tk_piece *piece = chain->first;
-	ssize_t n =
-	    tk_sendfile(fd, piece->file.fd, piece->file.offset, TK_MIN(piece->len, *budget));
+	enum tk_counter reason;
+	ssize_t n;
 
+	if (piece_is_copied(worker, piece, &reason))
+		return send_copy(chain, fd, budget, reason);
+	n = tk_sendfile(fd, piece->file.fd, piece->file.offset, TK_MIN(piece->len, *budget));
 	tk_count(TK_COUNT_sendfile_calls, 1);
 	if (n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP)
-		return piece_copy(chain, piece, TK_COUNT_copied_unsupported) ? TK_IO_OK
-									     : TK_IO_ERROR;
+		return send_copy(chain, fd, budget, TK_COUNT_copied_unsupported);
 	if (n == 0)
 		return TK_IO_ERROR;
 	if (n < 0)
@@ -174,11 +241,7 @@ send_file(struct tk_chain *chain, int fd, size_t *budget)
 	tk_count(TK_COUNT_sendfile_bytes, (uint64_t)n);
 	tk_count(TK_COUNT_bytes_out, (uint64_t)n);
 	*budget -= (size_t)n;
-	chain->len -= (uint64_t)n;
-	piece->len -= (uint32_t)n;
-	piece->file.offset += n;
-	if (piece->len == 0)
-		chain_pop(chain);
+	file_advance(chain, (size_t)n);
 	return TK_IO_OK;
 }
 
@@ -195,7 +258,7 @@ sendfile_send(struct tk_worker *worker, int fd, struct tk_chain *chain, size_t b
 		if (chain->first->kind == TK_PIECE_MEMORY)
 			rc = send_memory(worker, fd, chain, &budget);
 		else
-			rc = send_file(chain, fd, &budget);
+			rc = send_file(worker, chain, fd, &budget);
 		if (rc != TK_IO_OK)
 			return rc;
 	}
