@@ -428,9 +428,7 @@ static const struct tk_setting rows[] = {
 	    .min = 0,
 	    .max = INT64_MAX,
 	    .reloadable = true,
-	    .help =
-		"With flush = \"interval\": records are forced to disk when the first of them is "
-		"this old.",
+	    .help = "With flush = \"interval\": records go to the disk when the first is this old.",
 	},
 	{
 	    INT(log_flush_interval_messages),
@@ -440,8 +438,8 @@ static const struct tk_setting rows[] = {
 	    .max = INT32_MAX,
 	    .reloadable = true,
 	    .help =
-		"With flush = \"interval\": records are forced to disk when a partition has this "
-		"many that are not.  1 is as \"commit\".",
+		"With flush = \"interval\": records go to the disk when there are so many new.  "
+		"1 is as \"commit\".",
 	},
 	{
 	    SIZE(min_free_bytes),

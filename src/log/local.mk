@@ -37,6 +37,7 @@ libtklog_a_SOURCES = \
 	src/log/reader_locate.c \
 	src/log/recovery.c \
 	src/log/recovery_leftovers.c \
+	src/log/recovery_tell.c \
 	src/log/recovery_scan.c src/log/recovery_scan.h \
 	src/log/segment.c src/log/segment.h \
 	src/log/segments.h \

@@ -154,8 +154,9 @@ doubt_pages(struct tk_log *log, const struct tk_part_state *published)
 	log->known_durable = published->durable_end;
 }
 
+/* False if there is none, or one that is not to be believed: then ret_why says why. */
 static bool
-take_record(struct tk_log *log)
+take_record(struct tk_log *log, const char **ret_why)
 {
 	struct tk_part_state published;
 	uint64_t incarnation = log->state.incarnation;
@@ -167,8 +168,7 @@ take_record(struct tk_log *log)
 	why = distrust_record(log, &published);
 	if (why != NULL) {
 		doubt_pages(log, &published);
-		tk_logdir_say(log->dir, TK_LEVEL_WARN, "partition \"%s\" will be recovered: %s",
-		    log->name, why);
+		*ret_why = why;
 		return false;
 	}
 	published.config_revision = log->state.config_revision;
@@ -332,14 +332,18 @@ choose(struct tk_log *log, enum tk_log_opening_step *ret_step)
 {
 	int32_t wanted_epoch = log->state.leader_epoch;
 	struct tk_file_info info;
+	const char *why = NULL;
 	int rc;
 
 	*ret_step = TK_LOG_READY;
+	if (take_record(log, &why))
+		return raise_epoch(log, wanted_epoch);
 	rc = tk_file_stat(log->dir->fd, log->name, &info);
 	if (rc == 0 && !info.is_directory)
 		return -ENOTDIR;
-	if (rc == 0 && take_record(log))
-		return raise_epoch(log, wanted_epoch);
+	if (rc == 0 && why != NULL)
+		tk_logdir_say(log->dir, TK_LEVEL_WARN, "partition \"%s\" will be recovered: %s",
+		    log->name, why);
 	if (rc == 0)
 		rc = check_topic_id(log);
 	if (rc == -ENOENT)

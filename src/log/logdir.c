@@ -134,6 +134,7 @@ copy_options(struct tk_logdir *dir, const struct tk_logdir_options *options)
 	    options->open_partitions_max == 0 ? WITH_FILES_MAX : options->open_partitions_max;
 	dir->note = options->note;
 	dir->note_arg = options->note_arg;
+	dir->recovery.progress_ms = options->progress_ms;
 	dir->path = strdup(options->path);
 	dir->zone_name = strdup(options->zone_name);
 	dir->turn = calloc(1, sizeof(*dir->turn));
@@ -321,9 +322,8 @@ tk_logdir_tick(struct tk_logdir *dir, int64_t mono_ms)
 /* Partitions to recover, shared by the threads that do it. */
 struct recovery_crew {
 	struct tk_log_opening **items;
-	size_t count, to_recover;
+	size_t count;
 	size_t next; /* atomic */
-	size_t done; /* atomic */
 };
 
 static int
@@ -347,20 +347,13 @@ recovery_thread(void *arg)
 
 	while ((i = __atomic_fetch_add(&crew->next, 1, __ATOMIC_RELAXED)) < crew->count) {
 		struct tk_log_opening *item = crew->items[i];
-		int64_t began_ms = tk_clock_mono_ms();
-		size_t done;
 
 		if (item->step == TK_LOG_TO_READ_PRODUCERS) {
 			item->rc = read_producers(item->log);
 			continue;
 		}
 		item->rc = tk_recovery_run(item->log);
-		done = __atomic_add_fetch(&crew->done, 1, __ATOMIC_RELAXED);
-		tk_logdir_say(item->log->dir, TK_LEVEL_INFO,
-		    "recovered \"%s\" up to offset %lld in %lld ms (%zu of %zu)%s%s",
-		    item->log->name, (long long)item->log->state.log_end.offset,
-		    (long long)(tk_clock_mono_ms() - began_ms), done, crew->to_recover,
-		    item->rc < 0 ? ": " : "", item->rc < 0 ? strerror(-item->rc) : "");
+		tk_recovery_tell_partition(item->log->dir);
 	}
 	return NULL;
 }
@@ -371,6 +364,7 @@ recover_all(struct tk_logdir *dir, struct recovery_crew *crew)
 	pthread_t threads[RECOVERY_THREADS_MAX];
 	unsigned count = 0;
 
+	tk_recovery_tell_begin(dir);
 	(void)tk_hash("", 0); /* makes the key of this process's maps before there are threads */
 	while (count + 1 < dir->recovery_threads && count + 1 < crew->count) {
 		if (pthread_create(&threads[count], NULL, recovery_thread, crew) != 0)
@@ -412,7 +406,6 @@ tk_logdir_open_logs(struct tk_logdir *dir, struct tk_log_opening *items, size_t 
 					&items[i].log, &items[i].step, &items[i].problem);
 		if (items[i].rc == 0 && items[i].step != TK_LOG_READY)
 			crew.items[crew.count++] = &items[i];
-		crew.to_recover += items[i].rc == 0 && items[i].step == TK_LOG_TO_RECOVER;
 	}
 	if (crew.count > 0)
 		recover_all(dir, &crew);

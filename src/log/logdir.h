@@ -33,6 +33,7 @@ struct tk_logdir_options {
 	unsigned open_partitions_max; /* that keep descriptors between appends (3 each); 0: 1000 */
 	int lock_wait_ms;             /* for a dying predecessor; 0: 3000, -1: none */
 	const char *boot_id_path;     /* NULL: the kernel's; tests have others */
+	int progress_ms;              /* between lines while it recovers; 0: 5000 */
 	tk_logdir_note *note;         /* may be NULL */
 	void *note_arg;
 };
@@ -73,6 +74,9 @@ struct tk_log_opening {
 	struct tk_log_problem problem;
 };
 void tk_logdir_open_logs(struct tk_logdir *dir, struct tk_log_opening *items, size_t count);
+
+/* Everything is open: notes the sum of what was recovered, if anything was. */
+void tk_logdir_recovery_done(struct tk_logdir *dir);
 
 /*
  * What is due by the clock: removal of deleted files, checkpoints.  Returns how many milliseconds

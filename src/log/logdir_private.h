@@ -50,6 +50,14 @@ struct tk_doomed {
 TAILQ_HEAD(tk_doomed_list, tk_doomed);
 TAILQ_HEAD(tk_log_list, tk_log);
 
+/* Of the recovery under way; began_ms is 0 if there is none. */
+struct tk_recovery_tally {
+	int64_t partitions, bytes_read, bytes_cut, damaged; /* atomic */
+	int64_t began_ms;
+	int64_t said_ms;     /* atomic */
+	int64_t progress_ms; /* between lines */
+};
+
 struct tk_logdir {
 	char *path;
 	int fd, lock_fd, run_dir_fd;
@@ -67,6 +75,7 @@ struct tk_logdir {
 	unsigned with_files_count, with_files_max;
 	struct tk_doomed_list doomed; /* soonest first */
 	int64_t checkpoint_due_ms;
+	struct tk_recovery_tally recovery;
 	struct tk_turn *turn;
 	struct tk_producer_pool producers; /* of all logs */
 	tk_logdir_note *note;
@@ -77,6 +86,13 @@ struct tk_logdir {
 void tk_logdir_say(struct tk_logdir *dir, enum tk_level level, const char *fmt, ...)
     TK_PRINTF(3, 4);
 void tk_log_problem_set(struct tk_log_problem *problem, const char *fmt, ...) TK_PRINTF(2, 3);
+
+/* recovery_tell.c */
+void tk_recovery_tell_begin(struct tk_logdir *dir);
+void tk_recovery_tell_read(struct tk_logdir *dir, int64_t bytes);
+void tk_recovery_tell_cut(struct tk_logdir *dir, int64_t bytes);
+void tk_recovery_tell_damaged(struct tk_logdir *dir);
+void tk_recovery_tell_partition(struct tk_logdir *dir);
 
 /* logdir_lock.c */
 int tk_logdir_lock(int dir_fd, const char *path, int wait_ms, int *ret_lock_fd,

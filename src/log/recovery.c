@@ -28,11 +28,20 @@ struct recovering {
 };
 
 static void
+report_read(void *arg, int64_t bytes)
+{
+	const struct recovering *recovering = arg;
+
+	tk_recovery_tell_read(recovering->log->dir, bytes);
+}
+
+static void
 report_damage(void *arg, const struct tk_recovery_damage *damage)
 {
 	const struct recovering *recovering = arg;
 	struct tk_log *log = recovering->log;
 
+	tk_recovery_tell_damaged(log->dir);
 	tk_logdir_say(log->dir, TK_LEVEL_ERROR,
 	    "\"%s/%s/%020lld.log\" is damaged: offsets %lld to %lld, %lld bytes at position %lld, "
 	    "have a wrong checksum; what follows is kept",
@@ -91,6 +100,7 @@ cut_segment(struct tk_log *log, int64_t base_offset, int fd, int64_t end, int64_
 	if (end == size_bytes)
 		return log->doubt == TK_LOG_DOUBT_FILES ? cut_by_copy(log, base_offset, fd, end)
 							: 0;
+	tk_recovery_tell_cut(log->dir, size_bytes - end);
 	tk_logdir_say(log->dir, TK_LEVEL_WARN,
 	    "\"%s/%s/%020lld.log\": %lld torn bytes at position %lld are cut off", log->dir->path,
 	    log->name, (long long)base_offset, (long long)(size_bytes - end), (long long)end);
@@ -135,6 +145,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 		.index = &index,
 		.interval_bytes = log->config.index_interval_bytes,
 		.damaged = report_damage,
+		.have_read = report_read,
 		.arg = &recovering,
 		.strict_from = is_strict(log) ? log->known_durable : INT64_MAX,
 		.next_offset = segment->info.base_offset };

@@ -36,6 +36,7 @@ piece_at(const struct tk_recovery_scan *scan, struct piece *piece, int64_t posit
 			return rc;
 		piece->at = position;
 		piece->len = len;
+		scan->have_read(scan->arg, (int64_t)len);
 	}
 	*ret_bytes = piece->bytes + (position - piece->at);
 	*ret_len = piece->len - (size_t)(position - piece->at);

@@ -18,6 +18,7 @@ struct tk_recovery_scan {
 	struct tk_index *index; /* empty; is fed */
 	int64_t interval_bytes;
 	void (*damaged)(void *arg, const struct tk_recovery_damage *damage);
+	void (*have_read)(void *arg, int64_t bytes);
 	void *arg;
 
 	int64_t strict_from; /* a wrong checksum from this offset on is the end */

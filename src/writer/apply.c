@@ -385,6 +385,7 @@ pass_end(struct tk_apply *apply)
 {
 	apply->phase = APPLY_IDLE;
 	apply->topic = NULL;
+	tk_logdir_recovery_done(apply->writer->dir);
 	if (apply->starting) {
 		apply->starting = false;
 		tk_strays_report(apply->writer);

@@ -89,7 +89,7 @@ tk_start() {
 		echo "listeners = ( { name = \"PLAINTEXT\"; port = $tk_port; } );"
 		printf '%s\n' "$@"
 	} >"$tk_dir/takhin.conf"
-	"$tk_takhin" -p "$tk_dir" >>"$tk_dir/log" 2>&1 </dev/null &
+	${tk_under:-} "$tk_takhin" -p "$tk_dir" >>"$tk_dir/log" 2>&1 </dev/null &
 	tk_pid=$!
 	tk_started="$tk_started $tk_pid:$tk_dir"
 	tk_within 20 tk_is_ready && ! tk_ended "$tk_pid" || fail "no broker: $(tail -n 1 "$tk_dir/log")"

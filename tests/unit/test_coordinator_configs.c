@@ -261,15 +261,32 @@ test_replace(void)
 	world_free(&world);
 }
 
+struct refusal {
+	struct step step;
+	int16_t error;
+	const char *text;
+};
+
+static void
+expect_refusal(const struct refusal *row)
+{
+	struct tk_incremental_alter_configs_response response = increment(&row->step, 1, false);
+	const struct tk_incremental_alter_configs_response_resource *got = &response.responses[0];
+
+	CU_ASSERT_EQUAL_FATAL(response.responses_count, 1);
+	CU_ASSERT_EQUAL(got->error_code, row->error);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(got->error_message.data);
+	CU_ASSERT_PTR_NOT_NULL(
+	    memmem(got->error_message.data, got->error_message.len, row->text, strlen(row->text)));
+	CU_ASSERT_EQUAL(got->resource_type, row->step.type);
+	CU_ASSERT_EQUAL(got->resource_name.len, strlen(row->step.name));
+}
+
 static void
 test_refused(void)
 {
 	static char long_name[300];
-	static const struct {
-		struct step step;
-		int16_t error;
-		const char *text;
-	} rows[] = {
+	static const struct refusal rows[] = {
 		{ { TOPIC, "none", SET, "retention.ms", "1" }, TK_ERR_UNKNOWN_TOPIC_OR_PARTITION,
 		    "The topic 'none' does not exist." },
 		{ { TOPIC, "none", SET, "no.such.key", "1" }, TK_ERR_INVALID_CONFIG,
@@ -318,20 +335,8 @@ test_refused(void)
 	world_init(&world, 1, "node_id = 1;");
 	create("a", NULL, NULL);
 	revision = tk_meta_revision(world.writers[0].view);
-	for (size_t i = 0; i < TK_COUNT_OF(rows); i++) {
-		struct tk_incremental_alter_configs_response response =
-		    increment(&rows[i].step, 1, false);
-		const struct tk_incremental_alter_configs_response_resource *got =
-		    &response.responses[0];
-
-		CU_ASSERT_EQUAL_FATAL(response.responses_count, 1);
-		CU_ASSERT_EQUAL(got->error_code, rows[i].error);
-		CU_ASSERT_PTR_NOT_NULL_FATAL(got->error_message.data);
-		CU_ASSERT_PTR_NOT_NULL(memmem(got->error_message.data, got->error_message.len,
-		    rows[i].text, strlen(rows[i].text)));
-		CU_ASSERT_EQUAL(got->resource_type, rows[i].step.type);
-		CU_ASSERT_EQUAL(got->resource_name.len, strlen(rows[i].step.name));
-	}
+	for (size_t i = 0; i < TK_COUNT_OF(rows); i++)
+		expect_refusal(&rows[i]);
 	CU_ASSERT_EQUAL(topic_in_journal("a")->config_count, 0);
 	CU_ASSERT_EQUAL(tk_meta_revision(world.writers[0].view), revision);
 	world_free(&world);

@@ -30,6 +30,7 @@ struct env {
 	struct tk_log_config config;
 	struct tk_log_identity identity;
 	struct tk_log_problem problem;
+	int progress_ms; /* of recovery; 0: the default */
 	char notes[8192];
 };
 
@@ -120,6 +121,7 @@ env_open_dir(struct env *env)
 		.open_partitions_max = 16,
 		.lock_wait_ms = -1,
 		.boot_id_path = env->boot,
+		.progress_ms = env->progress_ms,
 		.note = env_note,
 		.note_arg = env };
 

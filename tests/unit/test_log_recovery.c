@@ -375,10 +375,11 @@ test_parallel(void)
 				CU_ASSERT(tk_log_append(items[i].log, &pointer, 1, 1) == 1);
 			tk_log_close(&items[i].log);
 		}
+		tk_logdir_recovery_done(env.dir);
 		tk_logdir_close(&env.dir);
 		env_write_boot(&env, ENV_BOOT_2);
 	}
-	CU_ASSERT(strstr(env.notes, "(24 of 24)") != NULL);
+	CU_ASSERT(strstr(env.notes, ": 24 partitions, ") != NULL);
 	free(one.data);
 	env_free(&env);
 }
@@ -409,10 +410,67 @@ test_one_fails(void)
 	env_free(&env);
 }
 
+/* One sum for all, none where nothing was recovered; progress only if it takes long. */
+static void
+test_lines(void)
+{
+	struct env_bytes one = env_batch(&small);
+	char sum[256];
+	struct env env;
+
+	env_lived(&env, false);
+	env_write(&env, LOG_0, one.data, 13, 10 * (int64_t)one.len);
+	expect_recovered(&env, 10);
+	CU_ASSERT(strstr(env.notes, "recovered ") == NULL);
+	CU_ASSERT(strstr(env.notes, "recovering ") == NULL);
+	tk_logdir_recovery_done(env.dir);
+	(void)snprintf(sum, sizeof(sum),
+	    "recovered \"%s\": 1 partitions, %zu bytes read, 13 bytes cut off, 0 damaged", env.data,
+	    10 * one.len + 13);
+	CU_ASSERT(strstr(env.notes, sum) != NULL);
+	env.notes[0] = '\0';
+	tk_logdir_recovery_done(env.dir); /* it was told */
+	CU_ASSERT(env.notes[0] == '\0');
+	env_close(&env);
+	env_open(&env); /* the zone is believed */
+	tk_logdir_recovery_done(env.dir);
+	CU_ASSERT(strstr(env.notes, "recovered ") == NULL);
+	env_close(&env);
+	flip(&env, LOG_0, 3 * (int64_t)one.len - 1);
+	env_write_boot(&env, ENV_BOOT_1);
+	env_open(&env);
+	CU_ASSERT(strstr(env.notes, "is damaged") != NULL);
+	tk_logdir_recovery_done(env.dir);
+	CU_ASSERT(strstr(env.notes, "0 bytes cut off, 1 damaged stretches") != NULL);
+	env_free(&env);
+	free(one.data);
+}
+
+/* Also while one partition is read that takes long. */
+static void
+test_progress_lines(void)
+{
+	const struct env_batch large = { .records = 1, .value_bytes = 700000 };
+	struct env env;
+
+	env_init(&env);
+	env.progress_ms = 1;
+	env_open(&env);
+	for (int i = 0; i < 40; i++)
+		CU_ASSERT(env_append(&env, &large).error == 0);
+	env_close(&env);
+	env_write_boot(&env, ENV_BOOT_2);
+	env_open(&env);
+	CU_ASSERT(strstr(env.notes, "recovering ") != NULL);
+	CU_ASSERT(strstr(env.notes, ": 0 partitions, ") != NULL);
+	env_free(&env);
+}
+
 TK_UNIT_MAIN("log recovery", { "torn tails", test_torn_tail },
     { "a cut leaves the old file", test_cut_keeps_inode }, { "damage", test_damage },
     { "torn in the middle", test_torn_in_the_middle }, { "recovery point", test_recovery_point },
     { "indexes rebuilt", test_indexes_rebuilt },
     { "closed index missing", test_missing_closed_index }, { "leftovers", test_leftovers },
     { "log start", test_log_start }, { "damaged checkpoints", test_damaged_checkpoints },
-    { "in parallel", test_parallel }, { "one fails", test_one_fails })
+    { "in parallel", test_parallel }, { "one fails", test_one_fails }, { "lines", test_lines },
+    { "progress", test_progress_lines })

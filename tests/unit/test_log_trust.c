@@ -234,6 +234,7 @@ test_incarnation(void)
 	env_lived(&env);
 	env.identity.incarnation = 44;
 	expect_start(&env, TK_TRUST_ZONE, 10);
+	tk_logdir_recovery_done(env.dir);
 	CU_ASSERT(strstr(env.notes, "recovered") != NULL);
 	env_free(&env);
 }
