@@ -3,6 +3,7 @@
  *
  *	bench fetch|produce|latency -b HOST:PORT -p MASTER_PID -d DIR [-n ROUNDS] [-m MIB]
  *		[-s BATCH_BYTES] [-c CONNECTIONS] [-w REQUESTS]
+ *	bench commit ... -o PORT
  *
  * Each round runs the broker, then a bare loop in a child process, with the same client and the
  * same bytes; the two alternate, so a machine that is slow for a while is slow for both.  The bare
@@ -11,7 +12,8 @@
  * file of its own for each connection.  CPU is the kernel's own count (schedstat) over all threads
  * of all processes of the broker, or of the bare children.  Printed: CPU seconds per GiB of each
  * round, and the median of the ratios.  `latency` prints the round trip of a single small Produce
- * on an idle broker beside that of a bare echo.
+ * on an idle broker beside that of a bare echo.  `commit` produces to a broker with flush = "none"
+ * and then to the one at the other port, which has "commit", and prints how long that takes.
  *
  * Batches are made once, so that the client is not what is measured.  Loopback only.
  */
@@ -47,6 +49,7 @@ struct bench {
 	const char *host;
 	int port;
 	pid_t master;
+	int commit_port; /* of the broker with flush = "commit" */
 	const char *dir;
 	int rounds;
 	int conns; /* of Produce */
@@ -739,13 +742,51 @@ run_latency(struct bench *b)
 	    b->batch_bytes, median(ours, b->rounds), median(bare, b->rounds), b->rounds);
 }
 
+/* Seconds a GiB takes over all connections. */
+static double
+commit_round(const struct bench *b, const int *fds)
+{
+	int64_t start = tk_clock_mono_ns();
+
+	senders_run(b, fds, b->total_bytes, false);
+	return (double)(tk_clock_mono_ns() - start) / 1e9 / ((double)b->total_bytes / GIB);
+}
+
+static void
+run_commit(struct bench *b)
+{
+	double none[ROUNDS_MAX], commit[ROUNDS_MAX], ratios[ROUNDS_MAX];
+	struct bench other = *b;
+	int fds[2][CONNS_MAX];
+
+	other.port = b->commit_port;
+	for (int c = 0; c < b->conns; c++) {
+		fds[0][c] = broker_connect(b);
+		fds[1][c] = broker_connect(&other);
+	}
+	(void)commit_round(b, fds[0]);
+	for (int i = 0; i < b->rounds; i++) {
+		none[i] = commit_round(b, fds[0]);
+		commit[i] = commit_round(&other, fds[1]);
+		ratios[i] = none[i] / commit[i];
+		(void)printf(
+		    "commit %zu bytes, %d connections: round %d: none %.0f, commit %.0f MiB/s, "
+		    "ratio %.2f\n",
+		    b->batch_bytes, b->conns, i + 1, 1024 / none[i], 1024 / commit[i], ratios[i]);
+	}
+	(void)printf("commit %zu bytes, %d connections: none %.0f, commit %.0f MiB/s (medians); "
+		     "ratio median %.2f\n",
+	    b->batch_bytes, b->conns, 1024 / median(none, b->rounds),
+	    1024 / median(commit, b->rounds), median(ratios, b->rounds));
+}
+
 static void
 parse_options(struct bench *b, int argc, char **argv)
 {
 	static char host[64];
 	int option;
 
-	while ((option = getopt(argc, argv, "b:p:d:n:m:s:t:c:w:")) != -1) {
+	while ((option = getopt(argc, argv, "b:p:d:n:m:s:t:c:w:o:")) != -1) {
 		if (option == 'b' && sscanf(optarg, "%63[^:]:%d", host, &b->port) == 2)
 			b->host = host;
 		else if (option == 'p')
@@ -754,6 +795,8 @@ parse_options(struct bench *b, int argc, char **argv)
 			b->dir = optarg;
 		else if (option == 'n')
 			b->rounds = TK_MIN(TK_MAX(atoi(optarg), 1), ROUNDS_MAX);
+		else if (option == 'o')
+			b->commit_port = atoi(optarg);
 		else if (option == 'c')
 			b->conns = TK_MIN(TK_MAX(atoi(optarg), 1), CONNS_MAX);
 		else if (option == 'w')
@@ -782,15 +825,17 @@ main(int argc, char **argv)
 	parse_options(&b, argc - 1, argv + 1);
 	if (b.host == NULL || b.master == 0) {
 		(void)fprintf(stderr,
-		    "usage: bench fetch|produce|latency -b HOST:PORT -p MASTER_PID "
+		    "usage: bench fetch|produce|latency|commit -b HOST:PORT -p MASTER_PID "
 		    "-t TOPIC [-d DIR] [-n ROUNDS] [-m MIB] [-s BATCH_BYTES] [-c CONNECTIONS] "
-		    "[-w REQUESTS]\n");
+		    "[-w REQUESTS] [-o COMMIT_PORT]\n");
 		return 2;
 	}
 	(void)signal(SIGPIPE, SIG_IGN);
 	make_batch(&b);
 	if (strcmp(what, "fetch") == 0 || strcmp(what, "produce") == 0)
 		run_pairs(&b, what[0] == 'f');
+	else if (strcmp(what, "commit") == 0)
+		run_commit(&b);
 	else
 		run_latency(&b);
 	free(b.batch);
