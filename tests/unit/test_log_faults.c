@@ -333,7 +333,210 @@ test_every_operation(void)
 	}
 }
 
+/* ---- commits ---- */
+
+static int fail_again = -1; /* operations after the first failure until the next; -1 none */
+
+static int
+fail_twice(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	int rc = fail_nth(op, path, fd, bytes);
+
+	if (rc < 0) {
+		fail_after = fail_again;
+		fail_again = -1;
+	}
+	return rc;
+}
+
+/* What the writer's helper does. */
+static int
+disk_sync(struct env *env, const struct tk_log_sync *sync)
+{
+	char path[192];
+	int fd, rc = 0;
+
+	for (size_t i = 0; i < sync->segment_count && rc == 0; i++) {
+		(void)snprintf(path, sizeof(path), "%s/orders-3/%020lld.log", env->data,
+		    (long long)sync->segments[i]);
+		rc = tk_file_open(AT_FDCWD, path, O_RDONLY, 0, &fd);
+		if (rc < 0)
+			return rc == -ENOENT ? 0 : rc;
+		rc = tk_file_sync_data(fd);
+		tk_file_close(&fd);
+	}
+	return rc < 0 ? rc : tk_file_sync_dir(AT_FDCWD, env->data);
+}
+
+/* One that fails is given up for good, one that needs it is read again until that works. */
+static void
+commit_sync(struct env *env)
+{
+	struct tk_log_sync sync;
+	struct tk_log *rescued;
+
+	while (tk_log_sync_begin(env->log, false, &sync))
+		tk_log_sync_end(env->log, &sync, disk_sync(env, &sync));
+	for (int tries = 0; tk_log_needs_rescue(env->log); tries++) {
+		CU_ASSERT_FATAL(tries < 4);
+		CU_ASSERT(!tk_log_sync_begin(env->log, false, &sync));
+		CU_ASSERT_FATAL(tk_log_rescue_begin(env->log, &rescued) == 0);
+		if (tk_log_rescue_run(rescued) == 0)
+			tk_log_rescue_end(&env->log, &rescued);
+		else
+			tk_log_rescue_drop(&rescued);
+	}
+}
+
+/* Sends a producer's batches until each is on the disk; how many are. */
+static int64_t
+commit_batches(struct env *env, int64_t from, int64_t to)
+{
+	int64_t committed = from;
+
+	for (int tries = 0; committed < to && tries < 30; tries++) {
+		const struct tk_part_state *state;
+		struct tk_append append = env_append(env,
+		    &(struct env_batch){
+			.producer_id = 4, .sequence = (int32_t)committed, .value_bytes = 300 });
+
+		CU_ASSERT(append.error == 0 || append.error == TK_ERR_KAFKA_STORAGE_ERROR);
+		CU_ASSERT(append.error != 0 || append.base_offset == committed);
+		state = tk_log_state(env->log);
+		CU_ASSERT(state->high_watermark.offset <= state->log_end.offset);
+		CU_ASSERT(state->high_watermark.offset == committed);
+		commit_sync(env);
+		state = tk_log_state(env->log);
+		CU_ASSERT(state->high_watermark.offset >= committed);
+		committed = state->high_watermark.offset;
+	}
+	return committed;
+}
+
+/* A life of commits with failures in it; the next one has all that was committed. */
+static bool
+commit_with_failure(int nth, int again, int error)
+{
+	int64_t committed = 0;
+	struct env env;
+	int rc;
+
+	env_init(&env);
+	env.config.segment_bytes = 800;
+	env.config.flush_commit = true;
+	fail_errno = error;
+	fail_after = nth;
+	fail_again = again;
+	failed_once = false;
+	tk_file_fault = fail_twice;
+	rc = env_open_dir(&env);
+	if (rc == 0)
+		rc = tk_log_open(env.dir, &env.identity, &env.config, &env.log, &env.problem);
+	CU_ASSERT(rc == 0 || failed_once);
+	if (rc == 0) {
+		committed = commit_batches(&env, 0, 6);
+		CU_ASSERT(committed == 6);
+		rc = tk_log_advance_start(env.log, 3);
+		CU_ASSERT(rc == 0 || failed_once);
+		rc = tk_logdir_clean_stop(env.dir, &env.problem);
+		CU_ASSERT(rc == 0 || failed_once);
+	}
+	tk_file_fault = NULL;
+	env_close(&env);
+	env_open(&env);
+	CU_ASSERT(tk_log_state(env.log)->log_end.offset == committed);
+	CU_ASSERT(committed == 0 || env_append(&env, &(struct env_batch){ .producer_id = 4,
+							 .sequence = (int32_t)committed - 1,
+							 .value_bytes = 300 })
+					.duplicate);
+	CU_ASSERT(commit_batches(&env, committed, committed + 1) == committed + 1);
+	env_free(&env);
+	return failed_once;
+}
+
+static void
+test_commit_every_operation(void)
+{
+	static const int errors[] = { EIO, ENOSPC, EINTR };
+	static const int again[] = { -1, 0, 9 };
+
+	for (size_t i = 0; i < TK_COUNT_OF(errors); i++) {
+		int nth = 0;
+
+		while (commit_with_failure(nth, again[i], errors[i]))
+			nth += i == 0 ? 1 : 5;
+		CU_ASSERT(nth > 100);
+	}
+}
+
+/* The record that the writer left when it died in a sync, or when one had failed. */
+static void
+test_reopened_in_doubt(void)
+{
+	for (int failed = 0; failed < 2; failed++) {
+		struct tk_log_sync sync;
+		struct env env;
+		uint64_t inode;
+
+		env_init(&env);
+		env.config.flush_commit = true;
+		env_open(&env);
+		CU_ASSERT(commit_batches(&env, 0, 2) == 2);
+		for (int32_t i = 2; i < 4; i++)
+			(void)env_append(
+			    &env, &(struct env_batch){
+				      .producer_id = 4, .sequence = i, .value_bytes = 300 });
+		inode = env_state(&env).active_inode;
+		CU_ASSERT(tk_log_sync_begin(env.log, false, &sync) && sync.end.offset == 4);
+		CU_ASSERT(env_state(&env).sync_underway == 4);
+		if (failed)
+			tk_log_sync_end(env.log, &sync, -EIO);
+		env_close(&env);
+		env_write(&env, LOG_0, "x", 1, sync.end.position - 10); /* what became of it */
+		env_open(&env);
+		CU_ASSERT(env_state(&env).log_end.offset == 3);
+		CU_ASSERT(env_state(&env).durable_end == 3);
+		CU_ASSERT(env_state(&env).high_watermark.offset == 3);
+		CU_ASSERT(env_state(&env).active_inode != inode);
+		CU_ASSERT(env_state(&env).sync_underway == -1);
+		CU_ASSERT(commit_batches(&env, 3, 5) == 5);
+		env_free(&env);
+	}
+}
+
+/* Another mode: the watermark never goes back, and goes to the end when nothing waits. */
+static void
+test_mode_changes(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(env_state(&env).high_watermark.offset == 1);
+	env.config.flush_commit = true;
+	tk_log_configure(env.log, &env.config);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(env_state(&env).high_watermark.offset == 1);
+	CU_ASSERT(env_state(&env).log_end.offset == 2);
+	CU_ASSERT(tk_log_advance_start(env.log, 2) == -EINVAL);
+	env_close(&env);
+	env_open(&env); /* trusted: as it was */
+	CU_ASSERT(env_state(&env).high_watermark.offset == 1);
+	commit_sync(&env);
+	CU_ASSERT(env_state(&env).high_watermark.offset == 2);
+	(void)env_append(&env, &(struct env_batch){ .value_bytes = 300 });
+	CU_ASSERT(env_state(&env).high_watermark.offset == 2);
+	env.config.flush_commit = false;
+	tk_log_configure(env.log, &env.config);
+	CU_ASSERT(env_state(&env).high_watermark.offset == 3);
+	CU_ASSERT(env_state(&env).last_stable.position == env_state(&env).log_end.position);
+	env_free(&env);
+}
+
 TK_UNIT_MAIN("log faults", { "short writes", test_short_writes },
     { "file size limit", test_file_size_limit }, { "full disk", test_full_disk },
     { "failed sync", test_failed_sync }, { "stop after a roll", test_stop_after_roll },
-    { "own name", test_own_name }, { "every operation fails once", test_every_operation })
+    { "own name", test_own_name }, { "every operation fails once", test_every_operation },
+    { "commits, every operation fails", test_commit_every_operation },
+    { "reopened in doubt", test_reopened_in_doubt }, { "mode changes", test_mode_changes })
