@@ -112,34 +112,84 @@ load_saved(struct tk_log *log, struct tk_producers_place *ret_place)
 	return -ENOENT;
 }
 
-/* The newest snapshot at or below limit, -1 without one; those above the log's end are removed. */
-static int64_t
-find_snapshot(struct tk_log *log, int64_t limit)
+static bool
+is_base(const struct tk_log *log, int64_t offset)
+{
+	for (size_t i = 0; i < log->segments.count; i++)
+		if (log->segments.items[i].info.base_offset == offset)
+			return true;
+	return false;
+}
+
+typedef void snapshot_visit(struct tk_log *log, int dir_fd, int64_t offset, int64_t *found);
+
+/* Shows each all snapshots of log, in no order. */
+static void
+each_snapshot(struct tk_log *log, snapshot_visit *each, int64_t *found)
 {
 	const struct dirent *entry;
-	int64_t found = -1;
 	DIR *dir;
-	int fd, rc;
+	int fd;
 
 	if (tk_file_open(log->dir->fd, log->name, O_RDONLY | O_DIRECTORY, 0, &fd) < 0)
-		return -1;
+		return;
 	dir = fdopendir(fd);
 	if (dir == NULL) {
 		tk_file_close(&fd);
-		return -1;
+		return;
 	}
 	while ((entry = readdir(dir)) != NULL) {
 		int64_t offset = tk_segment_parse(entry->d_name, ".snapshot");
 
-		if (offset > log->state.log_end.offset) {
-			rc = tk_file_unlink(fd, entry->d_name);
-			(void)rc; /* ignored again next time */
-		} else if (offset <= limit && offset > found) {
-			found = offset;
-		}
+		if (offset >= 0)
+			each(log, fd, offset, found);
 	}
 	(void)closedir(dir);
-	return found;
+}
+
+static void
+drop_snapshot(int dir_fd, int64_t offset)
+{
+	char name[TK_SEGMENT_PATH_MAX];
+	int rc;
+
+	tk_segment_path(name, ".", offset, ".snapshot");
+	rc = tk_file_unlink(dir_fd, name);
+	(void)rc; /* found again next time */
+}
+
+/* Kafka's rule: beside one for each segment, the newest from the active one's base on stays. */
+static void
+sweep_snapshot(struct tk_log *log, int dir_fd, int64_t offset, int64_t *stray)
+{
+	const struct tk_position *end = &log->state.log_end;
+
+	if (offset > end->offset || (offset < end->segment && !is_base(log, offset))) {
+		drop_snapshot(dir_fd, offset);
+	} else if (!is_base(log, offset)) {
+		if (*stray >= 0)
+			drop_snapshot(dir_fd, TK_MIN(*stray, offset));
+		*stray = TK_MAX(*stray, offset);
+	}
+}
+
+static void
+match_snapshot(struct tk_log *log, int dir_fd, int64_t offset, int64_t *arg)
+{
+	(void)log;
+	(void)dir_fd;
+	if (offset <= arg[0] && offset > arg[1])
+		arg[1] = offset;
+}
+
+/* The newest at or below limit, -1 without one. */
+static int64_t
+find_snapshot(struct tk_log *log, int64_t limit)
+{
+	int64_t limit_and_found[2] = { limit, -1 };
+
+	each_snapshot(log, match_snapshot, limit_and_found);
+	return limit_and_found[1];
 }
 
 static int
@@ -163,15 +213,6 @@ read_snapshot(struct tk_log *log, int64_t offset)
 		return rc < 0 ? rc : -EBADMSG;
 	}
 	return rc;
-}
-
-static bool
-is_base(const struct tk_log *log, int64_t offset)
-{
-	for (size_t i = 0; i < log->segments.count; i++)
-		if (log->segments.items[i].info.base_offset == offset)
-			return true;
-	return false;
 }
 
 /* Where in the log a snapshot of offset belongs: a place at or before it. */
@@ -208,7 +249,6 @@ load_snapshot(struct tk_log *log, struct tk_producers_place *ret_place)
 		rc = read_snapshot(log, offset);
 		if (rc == 0) {
 			*ret_place = place_of(log, offset);
-			log->loose_snapshot = is_base(log, offset) ? -1 : offset;
 			return 0;
 		}
 		if (rc != -EBADMSG)
@@ -325,6 +365,8 @@ tk_log_read_producers(struct tk_log *log)
 	rc = tk_log_load_segments(log);
 	if (rc < 0)
 		return rc;
+	log->loose_snapshot = -1;
+	each_snapshot(log, sweep_snapshot, &log->loose_snapshot);
 	rc = load_saved(log, &place);
 	if (rc < 0)
 		rc = load_snapshot(log, &place);

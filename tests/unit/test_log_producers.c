@@ -319,8 +319,66 @@ test_long_walk(void)
 	env_free(&env);
 }
 
+static bool
+has_snapshot(const struct env *env, int64_t offset)
+{
+	char path[192];
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/orders-3/%020lld.snapshot", env->data, (long long)offset);
+	return access(path, F_OK) == 0;
+}
+
+static void
+make_stray(const struct env *env, int64_t offset)
+{
+	char path[192];
+	FILE *file;
+
+	(void)snprintf(
+	    path, sizeof(path), "%s/orders-3/%020lld.snapshot", env->data, (long long)offset);
+	file = fopen(path, "w");
+	CU_ASSERT_FATAL(file != NULL);
+	(void)fclose(file);
+}
+
+/* One for each segment and the newest behind the active one's base; what is damaged goes too. */
+static void
+test_strays(void)
+{
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	for (int32_t i = 0; i < 8; i++) {
+		EXPECT(produce(&env, 9, 0, i, 1), 0, i, false);
+		if (i == 3)
+			CU_ASSERT(tk_log_roll(env.log, 1) == 0);
+	}
+	env_stop(&env);
+	CU_ASSERT(has_snapshot(&env, 4) && has_snapshot(&env, 8));
+	make_stray(&env, 2);
+	make_stray(&env, 6);
+	make_stray(&env, 9);
+	env_write_boot(&env, ENV_BOOT_2);
+	env_open(&env);
+	EXPECT(produce(&env, 9, 0, 7, 1), 0, 7, true);
+	CU_ASSERT(!has_snapshot(&env, 2) && !has_snapshot(&env, 6) && !has_snapshot(&env, 9));
+	CU_ASSERT(has_snapshot(&env, 4) && has_snapshot(&env, 8));
+	/* Each stop leaves one, not one more; also where ours was read instead. */
+	EXPECT(produce(&env, 9, 0, 8, 1), 0, 8, false);
+	env_stop(&env);
+	CU_ASSERT(!has_snapshot(&env, 8) && has_snapshot(&env, 9));
+	env_open(&env);
+	EXPECT(produce(&env, 9, 0, 9, 1), 0, 9, false);
+	env_stop(&env);
+	CU_ASSERT(!has_snapshot(&env, 9) && has_snapshot(&env, 10) && has_snapshot(&env, 4));
+	env_free(&env);
+}
+
 TK_UNIT_MAIN("log producers", { "sequences", test_sequences }, { "sequences round", test_wrap },
     { "five batches", test_five }, { "within a turn", test_same_turn },
     { "after a death", test_restart }, { "after a clean stop", test_clean_restart },
     { "damaged files", test_damaged_files }, { "rollback", test_rollback },
-    { "none is saved", test_none_is_saved }, { "a long walk", test_long_walk })
+    { "none is saved", test_none_is_saved }, { "a long walk", test_long_walk },
+    { "stray snapshots", test_strays })
