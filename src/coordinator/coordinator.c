@@ -86,7 +86,9 @@ tk_coordinator_directory_up(struct tk_coordinator *coord, struct tk_tie *tie)
 static void
 coordinator_ready(struct tk_coordinator *coord)
 {
-	if (coord->ready || coord->producer_ids.next >= coord->producer_ids.end)
+	const struct tk_producer_ids *ids = &coord->producer_ids;
+
+	if (coord->ready || (ids->next >= ids->end && !ids->exhausted))
 		return;
 	coord->ready = true;
 	tk_timer_stop(coord->loop, &coord->ready_timer);

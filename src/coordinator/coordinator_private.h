@@ -202,6 +202,7 @@ void tk_slots_free(struct tk_coordinator *coord);
 struct tk_producer_ids {
 	int64_t next, end; /* ours to give out */
 	bool refilling;
+	bool exhausted; /* there is no further block */
 };
 
 /* Asks for the next block if few ids are left and it is not asked for yet. */

@@ -10,6 +10,11 @@
  * incompatible broker and its logs, where we say so.  (Well-behaved clients ask FindCoordinator
  * first, which is not advertised, and say "unsupported version" themselves.)  When no block can be
  * had in time the answer is COORDINATOR_LOAD_IN_PROGRESS, as in Kafka, which every client retries.
+ * When all 2^63 are gone it is UNKNOWN_SERVER_ERROR, as in Kafka; everything else goes on.
+ *
+ * A client that names the producer it was (version 3 and later, to raise its epoch) without a
+ * transactional id gets a new id and epoch 0, as in Kafka: only with a transactional id does the
+ * broker know whose an id is.
  */
 #include "base/errlog.h"
 #include "coordinator/coordinator_private.h"
@@ -52,7 +57,7 @@ tk_producer_ids_refill(struct tk_coordinator *coord)
 {
 	struct tk_producer_ids *ids = &coord->producer_ids;
 
-	if (!ids->refilling && ids->end - ids->next < REFILL_LEFT)
+	if (!ids->refilling && !ids->exhausted && ids->end - ids->next < REFILL_LEFT)
 		ids->refilling = tk_job_submit(coord, &tk_producer_ids_refill_job) == 0;
 }
 
@@ -75,6 +80,10 @@ init_try(struct tk_job *job)
 	}
 	if ((request->producer_id == -1) != (request->producer_epoch == -1)) {
 		init_refused(init, TK_ERR_INVALID_REQUEST);
+		return true;
+	}
+	if (ids->next >= ids->end && ids->exhausted) {
+		init_refused(init, TK_ERR_UNKNOWN_SERVER_ERROR);
 		return true;
 	}
 	if (ids->next >= ids->end)
@@ -158,6 +167,15 @@ const struct tk_job_kind tk_init_producer_id_job = {
 
 /* ---- the next block: a job of our own ---- */
 
+static void
+ids_exhausted(struct tk_coordinator *coord)
+{
+	tk_err("the journal says that every producer id was given out: "
+	       "new idempotent producers are refused");
+	coord->producer_ids.exhausted = true;
+	tk_coordinator_check_ready(coord);
+}
+
 static enum tk_step
 refill_run(struct tk_job *job, struct tk_meta_txn *txn)
 {
@@ -165,6 +183,8 @@ refill_run(struct tk_job *job, struct tk_meta_txn *txn)
 
 	if (state->tried || !block_write(job, txn, &state->from)) {
 		job->coord->producer_ids.refilling = false;
+		if (!state->tried)
+			ids_exhausted(job->coord);
 		return TK_STEP_ANSWER;
 	}
 	state->tried = true;

@@ -155,7 +155,8 @@ grow(const char *name, int32_t to, int32_t assignments, bool validate_only)
 }
 
 static uint64_t
-send_init(const char *transactional_id, int16_t version, int64_t frame_ms)
+send_init_as(
+    const char *transactional_id, int16_t version, int64_t frame_ms, int64_t id, int16_t epoch)
 {
 	struct tk_init_producer_id_request request;
 	struct tk_chain chain;
@@ -163,9 +164,17 @@ send_init(const char *transactional_id, int16_t version, int64_t frame_ms)
 	tk_init_producer_id_request_init(&request);
 	request.transactional_id =
 	    transactional_id != NULL ? bytes_of(transactional_id) : (struct tk_bytes){ NULL, 0 };
+	request.producer_id = id;
+	request.producer_epoch = epoch;
 	tk_chain_init(&chain, &world.arena);
 	tk_init_producer_id_request_encode(&chain, version, &request);
 	return forward(&world, 22, version, &chain, frame_ms);
+}
+
+static uint64_t
+send_init(const char *transactional_id, int16_t version, int64_t frame_ms)
+{
+	return send_init_as(transactional_id, version, frame_ms, -1, -1);
 }
 
 static struct tk_init_producer_id_response
@@ -799,6 +808,75 @@ test_init_producer_id_late(void)
 	world_free(&world);
 }
 
+/* The journal says that ids below next were given out. */
+static void
+ids_given_out(int64_t next)
+{
+	static uint8_t memory[TK_META_BATCH_MAX];
+	struct tk_meta_txn txn;
+	size_t len;
+
+	env_must(tk_meta_catch_up(world.writers[0].view) == 0, "catch up");
+	tk_meta_txn_begin(&txn, world.writers[0].view, memory, sizeof(memory));
+	tk_meta_txn_put_producer_ids(&txn, next);
+	env_must(tk_meta_txn_end(&txn, 1000, &len) == 0, "transaction");
+	env_append(&world.env, memory, len);
+}
+
+/* The last block there is, then none: an error that says so, and all else goes on. */
+static void
+test_ids_exhausted(void)
+{
+	struct tk_init_producer_id_response response;
+
+	world_init(&world, 1, "");
+	CU_ASSERT_TRUE(world_run(&world, is_ready, 5000));
+	world_kill(&world);
+	ids_given_out(INT64_MAX - 1500);
+	world_start(&world);
+	worker_connect(&world);
+	for (int64_t i = 0; i < 1000; i++) {
+		response = init_answer(send_init(NULL, 4, 5000), 4);
+		CU_ASSERT_EQUAL(response.producer_id, INT64_MAX - 1500 + i);
+		answers_forget(&world);
+	}
+	for (int i = 0; i < 2; i++) {
+		response = init_answer(send_init(NULL, 4, 5000), 4);
+		CU_ASSERT_EQUAL(response.error_code, TK_ERR_UNKNOWN_SERVER_ERROR);
+		CU_ASSERT_EQUAL(response.producer_id, -1);
+		answers_forget(&world);
+		/* It starts all the same. */
+		world_kill(&world);
+		world_start(&world);
+		CU_ASSERT_TRUE(world_run(&world, is_ready, 5000));
+		worker_connect(&world);
+	}
+	world_free(&world);
+}
+
+/* A producer that names itself without a transactional id: another id; half a name: refused. */
+static void
+test_init_producer_id_again(void)
+{
+	static const struct {
+		int64_t id;
+		int16_t epoch, error;
+	} rows[] = { { 0, 0, TK_ERR_NONE }, { 77, 5, TK_ERR_NONE }, { 0, INT16_MAX, TK_ERR_NONE },
+		{ 0, -1, TK_ERR_INVALID_REQUEST }, { -1, 0, TK_ERR_INVALID_REQUEST } };
+	int64_t next = 0;
+
+	world_init(&world, 1, "");
+	for (size_t i = 0; i < TK_COUNT_OF(rows); i++) {
+		struct tk_init_producer_id_response response;
+
+		response = init_answer(send_init_as(NULL, 4, 5000, rows[i].id, rows[i].epoch), 4);
+		CU_ASSERT_EQUAL(response.error_code, rows[i].error);
+		CU_ASSERT_EQUAL(response.producer_id, rows[i].error == 0 ? next++ : -1);
+		CU_ASSERT_EQUAL(response.producer_epoch, rows[i].error == 0 ? 0 : -1);
+	}
+	world_free(&world);
+}
+
 /* Killed anywhere around every transaction, an id is never given out twice. */
 static void
 test_ids_unique(void)
@@ -892,4 +970,6 @@ TK_UNIT_MAIN("coordinator", { "start", test_start },
     { "killed", test_killed }, { "worker dies", test_worker_dies }, { "hostile", test_hostile },
     { "credits", test_credits }, { "large", test_large }, { "producer ids", test_init_producer_id },
     { "producer ids late", test_init_producer_id_late }, { "producer ids unique", test_ids_unique },
+    { "producer ids exhausted", test_ids_exhausted },
+    { "producer ids again", test_init_producer_id_again },
     { "journal damaged", test_journal_damaged })
