@@ -24,12 +24,30 @@ same_producer(const struct tk_map_node *node, const void *key, size_t len)
 	       __builtin_memcmp(key, &producer->id, sizeof(producer->id)) == 0;
 }
 
+/* A batch is checked and then applied: the second time its producer is at hand. */
+static struct tk_producer *
+find_last(const struct tk_producers *producers, int64_t id)
+{
+	struct tk_producer *last = producers->joined ? producers->pool->last : NULL;
+
+	return last != NULL && last->owner == producers && last->id == id ? last : NULL;
+}
+
 struct tk_producer *
 tk_producer_find(const struct tk_producers *producers, int64_t id)
 {
-	struct tk_map_node *node = tk_map_find(&producers->map, &id, sizeof(id), same_producer);
+	struct tk_producer *producer = find_last(producers, id);
+	struct tk_map_node *node;
 
-	return node == NULL ? NULL : TK_CONTAINER_OF(node, struct tk_producer, node);
+	if (producer != NULL)
+		return producer;
+	node = tk_map_find(&producers->map, &id, sizeof(id), same_producer);
+	if (node == NULL)
+		return NULL;
+	producer = TK_CONTAINER_OF(node, struct tk_producer, node);
+	if (producers->joined)
+		producers->pool->last = producer;
+	return producer;
 }
 
 /* Sequences run from 0 to 2^31 - 1 and round. */

@@ -58,7 +58,8 @@ struct tk_producer_pool {
 	size_t count; /* in memory, of all partitions; recovery's threads add to it */
 	size_t count_max;
 	int64_t expiration_ms;
-	int64_t now_ms; /* monotonic; set before a run */
+	int64_t now_ms;           /* monotonic; set before a run */
+	struct tk_producer *last; /* found last, of one that has joined: it is looked for again */
 	uint64_t evicted, expired;
 };
 

@@ -79,6 +79,8 @@ tk_producer_forget(struct tk_producer *producer)
 {
 	struct tk_producers *producers = producer->owner;
 
+	if (producers->joined && producers->pool->last == producer)
+		producers->pool->last = NULL;
 	TAILQ_REMOVE(order_of(producers), producer, order_link);
 	tk_map_remove(&producers->map, &producer->node);
 	if (producers->map.count == 0)
