@@ -354,6 +354,20 @@ replay_from(struct tk_log *log, const struct tk_producers_place *place)
 	return rc;
 }
 
+/*
+ * What was walked need not be again: saved soon.  Without producers only if it was much, since a
+ * small partition that has none is to have no file either.
+ */
+static int64_t
+worth_saving(const struct tk_log *log, const struct tk_producers_place *place)
+{
+	const struct tk_position *end = &log->state.log_end;
+
+	if (log->producers.map.count > 0)
+		return SAVE_EVERY_BYTES;
+	return place->segment == end->segment ? end->position - place->position : end->position;
+}
+
 int
 tk_log_read_producers(struct tk_log *log)
 {
@@ -377,7 +391,7 @@ tk_log_read_producers(struct tk_log *log)
 		return rc;
 	}
 	log->producers_loaded = true;
-	log->unsaved_bytes = SAVE_EVERY_BYTES; /* soon: what was walked need not be again */
+	log->unsaved_bytes = worth_saving(log, &place);
 	return 0;
 }
 
