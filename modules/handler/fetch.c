@@ -109,7 +109,7 @@ fetch_parts_of_session(struct tk_request *req, struct fetch *fetch)
 /* ---- what is there ---- */
 
 static int16_t
-read_error(int rc)
+read_error(const struct tk_part_key *key, int rc)
 {
 	switch (rc) {
 	case -ERANGE:
@@ -117,6 +117,7 @@ read_error(int rc)
 	case -ESTALE:
 		return TK_ERR_NOT_LEADER_OR_FOLLOWER;
 	default:
+		tk_read_failed(key, rc);
 		return TK_ERR_KAFKA_STORAGE_ERROR;
 	}
 }
@@ -150,7 +151,7 @@ part_read(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 		return;
 	}
 	if (rc < 0) {
-		part->error = read_error(rc);
+		part->error = read_error(&part->part.key, rc);
 		return;
 	}
 	fetch->more |= part->read.more;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/errlog.h"
 #include "base/uuid.h"
 
 #define TIMEOUT_MAX_MS ((int64_t)10 * 60 * 1000)
@@ -64,4 +65,14 @@ int64_t
 tk_timeout_ms(int64_t asked_ms, int64_t least_ms)
 {
 	return TK_MIN(TK_MAX(asked_ms, least_ms), TIMEOUT_MAX_MS);
+}
+
+void
+tk_read_failed(const struct tk_part_key *key, int rc)
+{
+	static struct tk_errlog_limit limit;
+
+	if (tk_errlog_allowed(&limit, 5))
+		tk_err("could not read \"%.*s-%d\": %s", (int)key->topic_len, key->topic,
+		    (int)key->partition, strerror(-rc));
 }

@@ -30,6 +30,9 @@ int16_t tk_unknown_topic(const struct tk_uuid *id);
 /* 0, or the error of a client that knows another leader epoch; -1 is not compared. */
 int16_t tk_epoch_error(int32_t client_epoch, int32_t leader_epoch);
 
+/* Tells the log that a partition could not be read, -errno why; clients may provoke any number. */
+void tk_read_failed(const struct tk_part_key *key, int rc);
+
 /* Client-given times in ms, kept within what timers take. */
 int64_t tk_timeout_ms(int64_t asked_ms, int64_t least_ms);
 

@@ -21,9 +21,13 @@ struct list_offsets {
 };
 
 static int16_t
-search_error(int rc)
+search_error(const struct tk_part_key *key, int rc)
 {
-	return rc == -ESTALE ? TK_ERR_NOT_LEADER_OR_FOLLOWER : TK_ERR_KAFKA_STORAGE_ERROR;
+	if (rc == -ESTALE)
+		return TK_ERR_NOT_LEADER_OR_FOLLOWER;
+	if (rc != -EAGAIN) /* else its writer has not told of its segments in time */
+		tk_read_failed(key, rc);
+	return TK_ERR_KAFKA_STORAGE_ERROR;
 }
 
 /* By time or the largest timestamp; both read the log. */
@@ -48,7 +52,7 @@ part_search(struct tk_request *req, struct list_offsets *list, const struct tk_p
 			   : TK_ERR_NONE;
 	}
 	if (rc < 0)
-		return search_error(rc);
+		return search_error(&part->key, rc);
 	ret->offset = found.offset;
 	ret->timestamp = found.timestamp;
 	ret->leader_epoch = found.leader_epoch;

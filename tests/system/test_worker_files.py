@@ -80,6 +80,8 @@ def test_nothing_to_spare():
                 check(time_error("cached") == STORAGE_ERROR, "ListOffsets with %d places" % free)
             check(appends("cached") == 0, "an append")
     check(len(wire.read_all(conn, "cached", 0)) == 3, "the Fetch after it")
+    lines = broker.log_text().count('could not read "cached-0": Too many open files')
+    check(1 <= lines <= 5, "%d lines in the log" % lines)
 
 
 def test_connections():
