@@ -387,6 +387,9 @@ conn_send(struct tk_conn *conn)
 		if (before != req->reply.len)
 			conn_active(conn);
 		budget -= TK_MIN(budget, (size_t)(before - req->reply.len));
+		if (!conn->answering)
+			conn->answer_ms = tk_loop_now_ms(conn_loop(conn));
+		conn->answering = rc != TK_IO_DONE;
 		conn->send_blocked = rc == TK_IO_AGAIN;
 		if (rc == TK_IO_DONE) {
 			TAILQ_REMOVE(&conn->requests, req, link);

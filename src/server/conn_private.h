@@ -32,7 +32,8 @@ struct tk_conn {
 	unsigned running;       /* of the requests, started and not done */
 	unsigned running_alone; /* of those, not pipelined */
 	int64_t active_ms;
-	bool waits_for_memory, send_blocked, closed;
+	int64_t answer_ms; /* when the answer under way was begun */
+	bool waits_for_memory, send_blocked, answering, closed;
 	bool ending; /* nothing more is taken; closed when what came before is answered */
 };
 

@@ -3,13 +3,14 @@
  *
  * A connection is closed when nothing was asked for connections_max_idle_ms, and when a frame was
  * begun and does not move for STALLED_MS.  Where others wait for memory, moving is not enough: the
- * frame has to be there in that time, an answer has to be read in it, and requests that wait are
- * woken, since they hold what the others wait for.
+ * frame has to be there in that time, an answer that holds memory has to be read in it, and
+ * requests that wait are woken, since they hold what the others wait for.
  */
 #include "base/errlog.h"
 #include "server/conn_private.h"
 
 #define STALLED_MS   30000
+#define HOLDS_BYTES  ((size_t)16 << 10) /* below it an answer under way is in nobody's way */
 #define SWEEP_MAX_MS 5000
 #define SWEEP_MIN_MS 50
 
@@ -29,6 +30,25 @@ conn_is_idle(const struct tk_conn *conn, int64_t now_ms)
 	return max_idle_ms >= 0 && now_ms - conn->active_ms >= max_idle_ms && conn->running == 0;
 }
 
+/* Memory that is free again once what was asked for is answered. */
+static size_t
+conn_holds(const struct tk_conn *conn)
+{
+	const struct tk_request *req;
+	size_t bytes = 0;
+
+	TAILQ_FOREACH (req, &conn->requests, link)
+		bytes += req->accounted_bytes + (req->buf == NULL ? 0 : req->buf->room);
+	return bytes;
+}
+
+static bool
+answer_is_stalled(const struct tk_conn *conn, int64_t now_ms)
+{
+	return now_ms - conn->active_ms >= STALLED_MS ||
+	       (now_ms - conn->answer_ms >= STALLED_MS && conn_holds(conn) >= HOLDS_BYTES);
+}
+
 static bool
 conn_is_stalled(const struct tk_conn *conn, int64_t now_ms, bool pressed)
 {
@@ -38,7 +58,7 @@ conn_is_stalled(const struct tk_conn *conn, int64_t now_ms, bool pressed)
 	if (conn->waits_for_memory)
 		return false;
 	if (conn->send_blocked)
-		return pressed && now_ms - conn->active_ms >= STALLED_MS;
+		return pressed && answer_is_stalled(conn, now_ms);
 	if ((have == 0 && conn->buf == NULL) ||
 	    (conn->frame_bytes != 0 && have >= conn->frame_bytes))
 		return false;

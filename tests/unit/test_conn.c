@@ -407,6 +407,46 @@ test_dripping(void)
 	env_free();
 }
 
+/* The client reads a little, as far as it is there, and 5 s pass. */
+static void
+drip(int fd)
+{
+	static uint8_t bytes[256 << 10];
+
+	(void)!recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	turns(3);
+	clock_ahead_ms += 5000;
+	turns(3);
+}
+
+/* Where others wait for memory an answer must be read in time, not just move. */
+static void
+test_dripping_reader(void)
+{
+	int slow, other, size = 256 << 10;
+
+	env_new(ARENA);
+	env.settings->worker_memory = (int64_t)(16 * MIB);
+	env.big_bytes = 24 * MIB;
+	slow = client_new();
+	other = client_new();
+	(void)setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	CU_ASSERT(client_ask(slow, ALONE, 1, BIG, 100));
+	turns(20);
+	for (int i = 0; i < 8; i++)
+		drip(slow);
+	CU_ASSERT(env.worker.conn_count == 2);
+	CU_ASSERT(tk_worker_is_pressed(&env.worker));
+	CU_ASSERT(client_ask(other, ALONE, 2, REPLY, 100));
+	for (int i = 0; i < 2; i++)
+		drip(slow);
+	CU_ASSERT(env.worker.conn_count == 1);
+	CU_ASSERT(client_answer(other) == 2);
+	(void)close(slow);
+	(void)close(other);
+	env_free();
+}
+
 static void
 test_idle(void)
 {
@@ -604,8 +644,8 @@ TK_UNIT_MAIN("conn", { "answers leave in the order of requests", test_order },
     { "memory: a bound, and in order", test_memory_bound }, { "memory: short", test_memory_short },
     { "time: a wake-up keeps the timer", test_wake_keeps_timer },
     { "time: stalled frames", test_stalled }, { "time: dripping frames", test_dripping },
-    { "time: idle connections", test_idle }, { "quit", test_quit },
-    { "at rest nothing turns", test_at_rest },
+    { "time: dripping readers", test_dripping_reader }, { "time: idle connections", test_idle },
+    { "quit", test_quit }, { "at rest nothing turns", test_at_rest },
     { "listeners: limits over all workers", test_limits },
     { "listeners: limits of addresses", test_limits_of_addresses },
     { "listeners: more addresses than are counted", test_addresses_full },
