@@ -150,6 +150,8 @@ part_read(struct tk_request *req, struct fetch *fetch, struct fetch_part *part)
 		part->wants_segments = fetch->wants_segments = true;
 		return;
 	}
+	if (rc == -EMFILE || rc == -ENFILE)
+		return; /* nothing now: others' replies hold the descriptors */
 	if (rc < 0) {
 		part->error = read_error(&part->part.key, rc);
 		return;

@@ -48,6 +48,9 @@ fd_close(int *fd)
 	*fd = -1;
 }
 
+/* Ranges outlive readers, so this is counted for the process. */
+static unsigned held;
+
 void
 segment_unref(void *owner)
 {
@@ -56,6 +59,8 @@ segment_unref(void *owner)
 	tk_assert(seg->refs > 0);
 	if (--seg->refs > 0)
 		return;
+	if (seg->is_held)
+		held--;
 	fd_close(&seg->log_fd);
 	fd_close(&seg->index_fd);
 	free(seg->index_block);
@@ -74,11 +79,18 @@ segment_push_out(struct tk_reader *reader, struct open_segment *seg)
 	TAILQ_REMOVE(&reader->lru, seg, link);
 	reader->stats.open_segments--;
 	fd_close(&seg->index_fd);
+	if (seg->refs > 1) {
+		seg->is_held = true;
+		held++;
+	}
 	segment_unref(seg);
 }
 
-/* Makes room for one: rather the oldest that nobody holds, since that frees its descriptor. */
-static void
+/*
+ * Makes room for one: rather the oldest that nobody holds, since that frees its descriptor.  False
+ * if all are held, and as many as may be besides.
+ */
+static bool
 cache_make_room(struct tk_reader *reader)
 {
 	struct open_segment *seg;
@@ -87,10 +99,13 @@ cache_make_room(struct tk_reader *reader)
 		TAILQ_FOREACH_REVERSE(seg, &reader->lru, open_segment_lru, link)
 		if (seg->refs == 1)
 			break;
+		if (seg == NULL && held >= reader->max_held)
+			return false;
 		if (seg == NULL)
 			seg = TAILQ_LAST(&reader->lru, open_segment_lru);
 		segment_push_out(reader, seg);
 	}
+	return true;
 }
 
 /*
@@ -186,7 +201,8 @@ segment_open(
 		*ret_seg = seg;
 		return 0;
 	}
-	cache_make_room(reader);
+	if (!cache_make_room(reader))
+		return -EMFILE;
 	do {
 		rc = segment_new(reader, part, &part->segments[index].info, &seg);
 	} while (rc == -EMFILE && cache_spare(reader, part));

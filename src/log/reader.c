@@ -14,6 +14,8 @@
 
 #include "log/reader_private.h"
 
+#include <limits.h>
+
 #define WALK_PREADS_MAX 16
 
 int
@@ -24,9 +26,16 @@ tk_reader_new(unsigned max_open_segments, struct tk_reader **ret_reader)
 	if (reader == NULL)
 		return -ENOMEM;
 	reader->max_open_segments = TK_MAX(max_open_segments, 1u);
+	reader->max_held = UINT_MAX;
 	TAILQ_INIT(&reader->lru);
 	*ret_reader = reader;
 	return 0;
+}
+
+void
+tk_reader_hold_at_most(struct tk_reader *reader, unsigned most)
+{
+	reader->max_held = most;
 }
 
 void

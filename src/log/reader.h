@@ -52,6 +52,12 @@ struct tk_time_offset {
  */
 int tk_reader_new(unsigned max_open_segments, struct tk_reader **ret_reader) TK_MUST_CHECK;
 
+/*
+ * At most so many segments beyond those may be kept open by ranges that were handed out; then
+ * opening one more fails with -EMFILE until some come back.  Not bounded unless it is said.
+ */
+void tk_reader_hold_at_most(struct tk_reader *reader, unsigned most);
+
 /* Ranges handed out stay good: the last reference closes a segment. */
 void tk_reader_free(struct tk_reader **reader);
 

@@ -28,6 +28,7 @@ struct part;
 struct open_segment {
 	TAILQ_ENTRY(open_segment) link;
 	unsigned refs;
+	bool is_held;      /* by ranges alone */
 	struct part *part; /* NULL once pushed out of the cache */
 	int64_t base_offset;
 	uint64_t log_inode, index_inode;
@@ -75,6 +76,7 @@ struct tk_reader {
 	unsigned directories_count;
 	TAILQ_HEAD(open_segment_lru, open_segment) lru; /* the one used last is first */
 	unsigned max_open_segments;
+	unsigned max_held;
 	struct tk_reader_stats stats;
 	void (*observe)(int fd, int64_t offset, size_t len); /* tests: every pread */
 };

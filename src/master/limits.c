@@ -8,23 +8,9 @@
 
 #include "base/errlog.h"
 #include "master/master.h"
+#include "server/budget.h"
 
-#define OWN_DESCRIPTORS    64u   /* log, loop, channels, listeners, pool */
-#define WORKER_SEGMENTS    2048u /* segments and indexes a worker keeps open */
-#define WRITER_DESCRIPTORS 3000u /* 1000 partitions between appends: log and two indexes */
-
-static uint64_t
-worker_wants(const struct tk_settings *settings)
-{
-	return (uint64_t)settings->worker_connections + WORKER_SEGMENTS + OWN_DESCRIPTORS +
-	       settings->listeners.count + settings->data_directories.count;
-}
-
-static uint64_t
-writer_wants(void)
-{
-	return WRITER_DESCRIPTORS + OWN_DESCRIPTORS + TK_WORKERS_MAX;
-}
+#define OWN_DESCRIPTORS 64u /* log, loop, children of a reload, clients of the control socket */
 
 static uint64_t
 master_wants(const struct tk_settings *settings)
@@ -36,7 +22,7 @@ master_wants(const struct tk_settings *settings)
 uint64_t
 tk_master_descriptors_wanted(const struct tk_settings *settings)
 {
-	uint64_t most = TK_MAX(worker_wants(settings), writer_wants());
+	uint64_t most = TK_MAX(tk_budget_worker_wants(settings), tk_budget_writer_wants());
 
 	return TK_MAX(most, master_wants(settings));
 }
@@ -54,25 +40,50 @@ tk_master_limits_raise(const struct tk_settings *settings)
 		tk_warn("could not raise the limit of open files: %s", strerror(errno));
 	if (limit.rlim_cur < wanted)
 		tk_warn("a process may open %" PRIu64 " files, but worker_connections = %" PRId32
-			" can take %" PRIu64 ": connections beyond will be refused",
-		    (uint64_t)limit.rlim_cur, settings->worker_connections, wanted);
+			" can take %" PRIu64 ": a worker takes %" PRIu64 " connections",
+		    (uint64_t)limit.rlim_cur, settings->worker_connections, wanted,
+		    tk_budget_worker(limit.rlim_cur, settings).connections);
+}
+
+static void
+worker_print(uint64_t limit, const struct tk_settings *settings)
+{
+	const struct tk_worker_budget budget = tk_budget_worker(limit, settings);
+
+	(void)printf("# a worker               %8" PRIu64 "   to have all that it can use\n",
+	    tk_budget_worker_wants(settings));
+	(void)printf("#   connections          %8" PRIu64 "   of worker_connections = %" PRId32
+		     "\n",
+	    budget.connections, settings->worker_connections);
+	(void)printf("#   open segments        %8" PRIu64 "   2 each\n", budget.segments);
+	(void)printf("#   and of slow replies  %8" PRIu64 "   1 each\n", budget.held);
+	(void)printf("#   its own              %8" PRIu64 "\n", budget.own);
+}
+
+static void
+writer_print(uint64_t limit)
+{
+	const struct tk_writer_budget budget = tk_budget_writer(limit);
+
+	(void)printf("# a writer               %8" PRIu64 "   to have all that it can use\n",
+	    tk_budget_writer_wants());
+	(void)printf("#   open partitions      %8" PRIu64 "   3 each\n", budget.partitions);
+	(void)printf("#   its own              %8" PRIu64 "\n", budget.own);
 }
 
 void
 tk_master_limits_print(const struct tk_settings *settings)
 {
+	uint64_t wanted = tk_master_descriptors_wanted(settings), raised;
 	struct rlimit limit = { .rlim_cur = 0 };
-	uint64_t wanted = tk_master_descriptors_wanted(settings);
 
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	raised = TK_MIN((uint64_t)limit.rlim_max, TK_MAX(wanted, (uint64_t)limit.rlim_cur));
 	(void)printf("\n# Descriptors (comments; RLIMIT_NOFILE is for each process)\n");
-	(void)printf("# a worker may need      %8" PRIu64 "   worker_connections + %u for logs\n",
-	    worker_wants(settings), WORKER_SEGMENTS + OWN_DESCRIPTORS);
-	(void)printf("# a writer may need      %8" PRIu64 "   3 for each of 1000 partitions\n",
-	    writer_wants());
-	(void)printf("# the master may need    %8" PRIu64 "\n", master_wants(settings));
-	(void)printf("# the limit, raised to   %8" PRIu64 "   (now %" PRIu64 "): %s\n",
-	    TK_MIN((uint64_t)limit.rlim_max, TK_MAX(wanted, (uint64_t)limit.rlim_cur)),
+	worker_print(raised, settings);
+	writer_print(raised);
+	(void)printf("# the master             %8" PRIu64 "\n", master_wants(settings));
+	(void)printf("# the limit, raised to   %8" PRIu64 "   (now %" PRIu64 "): %s\n", raised,
 	    (uint64_t)limit.rlim_cur,
 	    limit.rlim_max >= wanted ? "enough" : "too low for worker_connections");
 }

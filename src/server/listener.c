@@ -243,7 +243,11 @@ listener_accept(struct tk_listener *listener)
 static bool
 worker_is_full(const struct tk_worker *worker)
 {
-	return worker->conn_count >= (size_t)worker->settings->worker_connections;
+	size_t most = (size_t)worker->settings->worker_connections;
+
+	if (worker->connections_max > 0)
+		most = TK_MIN(most, worker->connections_max);
+	return worker->conn_count >= most;
 }
 
 static void

@@ -2,6 +2,7 @@
 takhininclude_HEADERS += include/takhin/loop.h include/takhin/module.h include/takhin/request.h
 noinst_LIBRARIES += libtkserver.a
 libtkserver_a_SOURCES = \
+	src/server/budget.c src/server/budget.h \
 	src/server/channel.c src/server/channel.h \
 	src/server/conn.c src/server/conn_private.h src/server/conn_room.c \
 	src/server/conn_sweep.c \

@@ -35,7 +35,8 @@ struct tk_worker {
 	struct tk_conn_list conns;        /* least lately active first */
 	struct tk_conn_list memory_waits; /* those that wait for room, in order */
 	size_t conn_count;
-	size_t memory_bytes; /* held by requests' arenas */
+	size_t connections_max; /* worker_connections, or what the budget allows; 0: the former */
+	size_t memory_bytes;    /* held by requests' arenas */
 	struct tk_listener *listeners;
 	size_t listener_count;
 	struct tk_timer sweep;

@@ -7,6 +7,7 @@
  * it and nothing else does.
  */
 #include "worker/worker.h"
+#include "server/budget.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,8 +18,6 @@
 #include "base/errlog.h"
 #include "log/metaprops.h"
 #include "server/worker.h"
-
-#define READER_SEGMENTS 512u
 
 struct worker_process {
 	struct tk_process proc;
@@ -101,7 +100,14 @@ worker_open_log(struct worker_process *wp)
 	struct tk_worker *worker = &wp->worker;
 	struct tk_uuid ids[TK_DIRECTORIES_MAX] = { 0 };
 	struct tk_metaprops props;
-	int rc = tk_reader_new(READER_SEGMENTS, &worker->reader);
+	const struct tk_worker_budget budget =
+	    tk_budget_worker(tk_budget_limit(), worker->settings);
+	int rc = tk_reader_new((unsigned)budget.segments, &worker->reader);
+
+	if (rc < 0)
+		return rc;
+	worker->connections_max = (size_t)budget.connections;
+	tk_reader_hold_at_most(worker->reader, (unsigned)budget.held);
 
 	worker->directory_count = wp->proc.cycle->directory_count;
 	for (unsigned i = 0; rc == 0 && i < worker->directory_count; i++)

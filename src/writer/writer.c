@@ -20,18 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/errlog.h"
 #include "log/metaprops.h"
 #include "meta/meta.h"
 #include "os/file.h"
+#include "server/budget.h"
 #include "writer/writer_private.h"
-
-#define DESCRIPTORS_FOR_OTHERS 256u /* channels, directories, what runs in helpers */
-#define OPEN_PARTITIONS_MAX    1000u
-#define OPEN_PARTITIONS_MIN    16u
 
 /* ---- the turn's end ---- */
 
@@ -146,19 +142,6 @@ writer_cluster_id(const struct tk_writer *writer, struct tk_metaprops *props)
 	return rc;
 }
 
-/* Partitions that may keep their descriptors (three each) between appends. */
-static unsigned
-open_partitions_max(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= DESCRIPTORS_FOR_OTHERS)
-		return OPEN_PARTITIONS_MIN;
-	limit.rlim_cur = (limit.rlim_cur - DESCRIPTORS_FOR_OTHERS) / 3;
-	return (unsigned)TK_MIN(
-	    TK_MAX(limit.rlim_cur, (rlim_t)OPEN_PARTITIONS_MIN), (rlim_t)OPEN_PARTITIONS_MAX);
-}
-
 static unsigned
 recovery_threads(const struct tk_settings *settings)
 {
@@ -182,7 +165,7 @@ writer_open_directory(struct tk_writer *writer)
 		.node_id = settings->node_id,
 		.cluster_id = props.cluster_id,
 		.recovery_threads = recovery_threads(settings),
-		.open_partitions_max = open_partitions_max(),
+		.open_partitions_max = (unsigned)tk_budget_writer(tk_budget_limit()).partitions,
 		.note = writer_note };
 	int rc = writer_cluster_id(writer, &props);
 

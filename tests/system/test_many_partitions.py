@@ -3,7 +3,9 @@
 create COUNT          makes it
 append COUNT ROUNDS   a batch to each partition, ROUNDS times, all at once, from several connections
 check COUNT EACH      each partition has EACH records, read by several connections at once
+crowd COUNT EACH      the same while more connections are asked for than one worker takes (95)
 """
+import select
 import sys
 import threading
 
@@ -55,10 +57,36 @@ def together(what, count, rounds):
     check(not failed, "%s" % failed[:3])
 
 
+def crowd(count, each):
+    """One connection reads all; of the rest those within the budget are served, others wait."""
+    first = wire.Conn(broker.PORT, timeout=60)
+    first.call("ApiVersions", 0)
+    rest = [wire.Conn(broker.PORT, timeout=60) for _ in range(140)]
+    for conn in rest:
+        conn.send("ApiVersions", 0, {})
+
+    def served():
+        return len(select.select([conn.socket for conn in rest], [], [], 0)[0])
+
+    broker.within(20, lambda: served() >= 94, "%d are served" % served())
+    read(first, list(range(count)), each)
+    check(served() == 94, "%d are served beyond the budget" % served())
+    broker.say("%d of %d were served, the others wait" % (served(), len(rest)))
+    ready = select.select([conn.socket for conn in rest], [], [], 0)[0]
+    late = [conn for conn in rest if conn.socket not in ready]
+    for conn in rest:
+        if conn not in late:
+            conn.close()
+    for conn in late:
+        conn.receive()
+
+
 command, number = sys.argv[1], int(sys.argv[2])
 if command == "create":
     wire.create_topic(wire.Conn(broker.PORT, timeout=60), "many", number)
 elif command == "append":
     together(append, number, int(sys.argv[3]))
+elif command == "crowd":
+    crowd(number, int(sys.argv[3]))
 else:
     together(read, number, int(sys.argv[3]))

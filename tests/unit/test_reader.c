@@ -629,6 +629,53 @@ test_held_segments_stay(void)
 	model_free(&model);
 }
 
+/* With as many held as may be, one more is refused; it is had as soon as one comes back. */
+static void
+test_held_at_most(void)
+{
+	struct tk_read_result held[6], more;
+	struct tk_part_key key = model_key();
+	struct tk_part_state state;
+	struct tk_reader *reader;
+	struct model model;
+	int before;
+
+	model_init(&model);
+	for (int i = 0; i < 8; i++) {
+		struct model_shape shape = { .records = 1, .timestamp = i };
+
+		if (i > 0)
+			model_roll(&model);
+		model_append(&model, &shape);
+	}
+	model_flush(&model);
+	before = fds_open();
+	reader = model_reader(&model, 2);
+	tk_reader_hold_at_most(reader, 3);
+	state = model_state(&model);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL_FATAL(
+		    tk_reader_read(reader, &key, &state, i, 1000, true, &state.log_end, &held[i]),
+		    0);
+	CU_ASSERT_EQUAL(
+	    tk_reader_read(reader, &key, &state, 5, 1000, true, &state.log_end, &more), -EMFILE);
+	CU_ASSERT(fds_open() <= before + 2 * 2 + 3);
+	CU_ASSERT_EQUAL(read_at(reader, &key, &state, 4), 0); /* what is open is read */
+	held[0].range.unref(held[0].range.owner);
+	CU_ASSERT_EQUAL_FATAL(
+	    tk_reader_read(reader, &key, &state, 5, 1000, true, &state.log_end, &more), 0);
+	CU_ASSERT_EQUAL(
+	    tk_reader_read(reader, &key, &state, 6, 1000, true, &state.log_end, &held[0]), -EMFILE);
+	more.range.unref(more.range.owner);
+	for (int i = 1; i < 5; i++)
+		held[i].range.unref(held[i].range.owner);
+	for (int i = 0; i < 8; i++)
+		CU_ASSERT_EQUAL(read_at(reader, &key, &state, i), 0);
+	tk_reader_free(&reader);
+	CU_ASSERT_EQUAL(fds_open(), before);
+	model_free(&model);
+}
+
 /* What is remembered of a segment is not believed of the one that replaced it. */
 static void
 test_compacted_in_place(void)
@@ -856,7 +903,7 @@ TK_UNIT_MAIN("reader", { "every offset", test_every_offset }, { "limits", test_l
     { "random reads", test_random_read_cost }, { "out of range", test_out_of_range },
     { "lists", test_lists }, { "stale inodes", test_stale_inodes },
     { "a range outlives", test_range_outlives }, { "descriptors", test_descriptors },
-    { "held segments stay", test_held_segments_stay },
+    { "held segments stay", test_held_segments_stay }, { "held at most", test_held_at_most },
     { "compacted in place", test_compacted_in_place },
     { "index beyond the end", test_index_beyond_the_end }, { "index damaged", test_index_damaged },
     { "growing", test_growing }, { "log damaged", test_log_damaged })

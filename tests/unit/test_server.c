@@ -9,6 +9,7 @@
 #include "os/poll.h"
 #include "os/shm.h"
 #include "os/unix.h"
+#include "server/budget.h"
 #include "server/channel.h"
 #include "server/shared_arena.h"
 #include "takhin/loop.h"
@@ -390,6 +391,34 @@ test_shm_readonly(void)
 	tk_shm_unmap(at, 4096);
 }
 
+/* ---- the budget of descriptors ---- */
+
+/* Whatever the limit, nobody is given more than it, and what there is is given out. */
+static void
+test_budget(void)
+{
+	struct tk_settings settings = { .worker_connections = 16384 };
+	uint64_t wants = tk_budget_worker_wants(&settings);
+	struct tk_worker_budget all = tk_budget_worker(wants, &settings);
+
+	CU_ASSERT(all.connections == 16384 && all.segments == 512 && all.held == 1024);
+	for (uint64_t limit = 128; limit < 40000; limit += 61) {
+		struct tk_worker_budget worker = tk_budget_worker(limit, &settings);
+		struct tk_writer_budget writer = tk_budget_writer(limit);
+		uint64_t sum = worker.own + worker.connections + 2 * worker.segments + worker.held;
+
+		CU_ASSERT(sum <= limit);
+		CU_ASSERT(limit >= wants || sum >= limit - 4);
+		CU_ASSERT(worker.segments >= 4 && worker.held >= 8 && worker.connections >= 1);
+		CU_ASSERT(writer.own + 3 * writer.partitions <= limit);
+		CU_ASSERT(writer.partitions >= 16 && writer.partitions <= 1000);
+	}
+	CU_ASSERT(tk_budget_worker(0, &settings).connections == 1);
+	settings.worker_connections = 16;
+	CU_ASSERT(tk_budget_worker(1024, &settings).connections == 16);
+	CU_ASSERT(tk_budget_limit() > 0);
+}
+
 TK_UNIT_MAIN("server", { "loop: posts run once, in this turn or the next", test_loop_posts },
     { "loop: timers", test_loop_timers },
     { "loop: an event removed in its turn is not called", test_loop_removed_event },
@@ -398,4 +427,4 @@ TK_UNIT_MAIN("server", { "loop: posts run once, in this turn or the next", test_
     { "channel: paused, and bounded", test_channel_pause },
     { "shared arena: random use", test_shared_arena },
     { "shared arena: references and pages given back", test_shared_arena_references },
-    { "shm: read-only is read-only", test_shm_readonly })
+    { "budget of descriptors", test_budget }, { "shm: read-only is read-only", test_shm_readonly })
