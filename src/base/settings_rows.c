@@ -428,7 +428,7 @@ static const struct tk_setting rows[] = {
 	    .min = 0,
 	    .max = INT64_MAX,
 	    .reloadable = true,
-	    .help = "With flush = \"interval\": records go to the disk when the first is this old.",
+	    .help = "At flush = \"interval\" records go to the disk when the first is this old.",
 	},
 	{
 	    INT(log_flush_interval_messages),
@@ -437,9 +437,8 @@ static const struct tk_setting rows[] = {
 	    .min = 1,
 	    .max = INT32_MAX,
 	    .reloadable = true,
-	    .help =
-		"With flush = \"interval\": records go to the disk when there are so many new.  "
-		"1 is as \"commit\".",
+	    .help = "At flush = \"interval\" records go to the disk when there are so many new.  "
+		    "1 is as \"commit\".",
 	},
 	{
 	    SIZE(min_free_bytes),
