@@ -67,15 +67,28 @@ save(struct tk_log *log)
 	log->unsaved_bytes = 0;
 }
 
+/*
+ * The first producer of a partition is saved at once: ours, however old, has all five batches with
+ * the headers behind it, a snapshot that a roll made has one.  Without any producer there is to be
+ * no file while there is little to walk, nor where the snapshot made now says the same.
+ */
+static bool
+save_is_due(const struct tk_log *log, bool force)
+{
+	bool first = log->saved_bytes == 0;
+
+	if (log->producers.map.count > 0 && first)
+		return true;
+	if (force)
+		return !first;
+	/* Many producers: what saving costs stays a fraction of what is appended. */
+	return log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes);
+}
+
 void
 tk_log_save_producers(struct tk_log *log, bool force)
 {
-	if (!log->producers_loaded)
-		return;
-	if (force && log->producers.map.count == 0 && log->saved_bytes == 0)
-		return; /* the snapshot made now says the same */
-	/* Many producers: what saving costs stays a fraction of what is appended. */
-	if (force || log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes))
+	if (log->producers_loaded && save_is_due(log, force))
 		save(log);
 }
 
@@ -354,10 +367,7 @@ replay_from(struct tk_log *log, const struct tk_producers_place *place)
 	return rc;
 }
 
-/*
- * What was walked need not be again: saved soon.  Without producers only if it was much, since a
- * small partition that has none is to have no file either.
- */
+/* What was walked need not be again: saved soon if it was much, or if there are producers. */
 static int64_t
 worth_saving(const struct tk_log *log, const struct tk_producers_place *place)
 {
