@@ -7,13 +7,15 @@
  * sendfile cannot serve, or may not, goes by way of one buffer that all connections share: what the
  * socket does not take is read again, so that slow readers hold no memory.  Every copy is counted
  * by its reason.  A range that turns out shorter than was promised breaks the connection: its
- * length has left already, and nothing may stand in for it.
+ * length has left already, and nothing may stand in for it.  So does one that the disk fails to
+ * give; the error log has a line about either, since it is no fault of the client's.
  */
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/errlog.h"
 #include "os/sendfile.h"
 #include "server/worker.h"
 
@@ -85,6 +87,18 @@ file_advance(struct tk_chain *chain, size_t n)
 		chain_pop(chain);
 }
 
+/* A range could not be had: 0, its file ends before it does, or -errno.  Told. */
+static enum tk_io
+range_broken(int rc)
+{
+	static struct tk_errlog_limit limit;
+
+	if (tk_errlog_allowed(&limit, 5))
+		tk_err("could not send records of a log, a connection is closed: %s",
+		    rc == 0 ? "its file is shorter than what was published" : strerror(-rc));
+	return TK_IO_ERROR;
+}
+
 /* The range's first bytes; false where they cannot be had. */
 static bool
 piece_read(const struct tk_piece *piece, uint8_t *data, size_t len)
@@ -97,8 +111,10 @@ piece_read(const struct tk_piece *piece, uint8_t *data, size_t len)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0)
+		if (n <= 0) {
+			(void)range_broken(n == 0 ? 0 : -errno);
 			return false;
+		}
 		have += (size_t)n;
 	}
 	return true;
@@ -234,8 +250,8 @@ send_file(struct tk_worker *worker, struct tk_chain *chain, int fd, size_t *budg
 	tk_count(TK_COUNT_sendfile_calls, 1);
 	if (n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP)
 		return send_copy(chain, fd, budget, TK_COUNT_copied_unsupported);
-	if (n == 0)
-		return TK_IO_ERROR;
+	if (n == 0 || n == -EIO)
+		return range_broken((int)n);
 	if (n < 0)
 		return send_result(n);
 	tk_count(TK_COUNT_sendfile_bytes, (uint64_t)n);
