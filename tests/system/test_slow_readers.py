@@ -119,7 +119,9 @@ def test_pair():
     say("%d rounds of the pair beside %d slow clients in %.2f s" % (PAIRS, len(slow),
                                                                   time.monotonic() - begun))
     say("resident: %d KiB before, at most %d KiB" % (before >> 10, most >> 10))
-    check(most - before <= BOUND, "memory grew by %d KiB" % ((most - before) >> 10))
+    # AddressSanitizer keeps what was freed for a while, and reserves terabytes of addresses.
+    kept = 256 << 20 if broker.resident(worker, "VmSize") > 1 << 40 else 0
+    check(most - before <= BOUND + kept, "memory grew by %d KiB" % ((most - before) >> 10))
 
 
 def run_warm():
