@@ -39,6 +39,7 @@ epochs_read(int dir_fd, const char *log_name, char **ret_text, const char **ret_
     unsigned long *ret_count)
 {
 	char path[PATH_ROOM];
+	unsigned long count;
 	char *text, *end;
 	size_t len;
 	int rc;
@@ -47,20 +48,20 @@ epochs_read(int dir_fd, const char *log_name, char **ret_text, const char **ret_
 	rc = tk_file_read_all(dir_fd, path, FILE_LIMIT, &text, &len);
 	if (rc < 0)
 		return rc;
-	*ret_text = text;
-	*ret_count = 0;
-	*ret_lines = "";
-	if (len == 0)
-		return 0;
-	if (strncmp(text, "0\n", 2) == 0) {
-		*ret_count = strtoul(text + 2, &end, 10);
-		if (end != text + 2 && *end == '\n') {
-			*ret_lines = end + 1;
-			return 0;
+	count = 0;
+	end = text;
+	if (len > 0) {
+		count = strncmp(text, "0\n", 2) == 0 ? strtoul(text + 2, &end, 10) : 0;
+		if (end <= text + 2 || *end != '\n') {
+			free(text);
+			return -EBADMSG;
 		}
+		end++;
 	}
-	free(text);
-	return -EBADMSG;
+	*ret_text = text;
+	*ret_count = count;
+	*ret_lines = end;
+	return 0;
 }
 
 int

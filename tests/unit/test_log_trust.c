@@ -301,6 +301,26 @@ test_starts_read_nothing(void)
 	env_free(&env);
 }
 
+/* A power cut leaves anything in a small file that was not synced; it is made anew. */
+static void
+test_damaged_epochs(void)
+{
+	static const char *const texts[] = { "garbage", "0\\n", "0\\n7", "0\\n1x", "" };
+	struct env_bytes file;
+	struct env env;
+
+	for (size_t i = 0; i < TK_COUNT_OF(texts); i++) {
+		env_lived(&env);
+		env_run("printf '%s' > %s/orders-3/leader-epoch-checkpoint", texts[i], env.data);
+		env_write_boot(&env, ENV_BOOT_2);
+		expect_start(&env, TK_TRUST_NONE, 10);
+		file = env_read(&env, "orders-3/leader-epoch-checkpoint");
+		CU_ASSERT(file.len > 4 && memcmp(file.data, "0\n1\n", 4) == 0);
+		free(file.data);
+		env_free(&env);
+	}
+}
+
 /* A clean stop whose checkpoint says nothing of the partition, or whose snapshot is gone. */
 static void
 test_clean_without_helpers(void)
@@ -330,4 +350,5 @@ TK_UNIT_MAIN("log trust", { "trusted", test_trusted }, { "another boot", test_ot
     { "another directory", test_other_directory }, { "nonce", test_nonce },
     { "incarnation", test_incarnation }, { "sync under way", test_sync_underway },
     { "starts read no records", test_starts_read_nothing },
+    { "damaged epochs", test_damaged_epochs },
     { "clean without helpers", test_clean_without_helpers })
