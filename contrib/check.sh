@@ -11,6 +11,8 @@
 # Fuzzers run for 10 seconds each, for 60 with CI=true or TAKHIN_REQUIRE_ALL=1, for 10 minutes with --full,
 # which the tests see as TAKHIN_FULL=1.
 #
+# Crash tests: 40 of each kind, 300, 10,000 likewise (tests/crash/README.md).
+#
 # A system test is a shell script tests/system/test_*.sh: it starts in the build directory, which is also
 # TAKHIN_BUILD_DIR, finds the source in TAKHIN_SOURCE_DIR, and exits 0 (passed), 77 (skipped, its last line
 # says why) or else.
@@ -268,6 +270,16 @@ step_compat() {
 	run_rows compat 1500 sh "$source/tests/compat/run"
 }
 
+# A minute each by default; --full: some hours.
+step_crash() {
+	built crash || return
+	limit=900
+	test "${TAKHIN_FULL-}" = 1 && limit=40000
+	for test in kills powercuts; do
+		run "crash $test" $limit /usr/bin/python3 -B "$source/tests/crash/$test.py" --build "$out/gcc"
+	done
+}
+
 step_fuzz() {
 	each_of fuzz fuzz_one $(programs "$out/clang/tests/fuzz" 'fuzz_*')
 }
@@ -325,6 +337,7 @@ clang		the same with ASan and UBSan
 valgrind	the unit tests
 system		tests/system
 compat		foreign clients: tests/compat
+crash		tests/crash: kills and power cuts
 fuzz		tests/fuzz
 distcheck	make distcheck, the tarball built without Python
 quickstart	contrib/quickstart.sh --once

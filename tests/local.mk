@@ -27,8 +27,16 @@ noinst_PROGRAMS += tests/bench/bench
 tests_bench_bench_SOURCES = tests/bench/bench.c
 tests_bench_bench_LDADD = $(TK_LIBS) $(TK_LDADD)
 
+# Preloaded by tests/crash; a program only by automake's count, and no sanitizer's.
+check_PROGRAMS += tests/crash/shim.so
+tests_crash_shim_so_SOURCES = tests/crash/shim.c
+tests_crash_shim_so_CFLAGS = $(TK_WARN) -O1 -fPIC
+tests_crash_shim_so_LDFLAGS = -shared
+tests_crash_shim_so_LDADD = -ldl
+
 TESTS += tests/style.sh
-EXTRA_DIST += tests/style.sh tests/system tests/compat tests/bench/run tests/bench/restart tests/bench/restart.py
+EXTRA_DIST += tests/style.sh tests/system tests/compat tests/crash tests/bench/run \
+	tests/bench/restart tests/bench/restart.py
 AM_TESTS_ENVIRONMENT = TAKHIN_SOURCE_DIR='$(abs_top_srcdir)' TAKHIN_BUILD_DIR='$(abs_top_builddir)' \
 	CC='$(CC)'; export TAKHIN_SOURCE_DIR TAKHIN_BUILD_DIR CC;
 
