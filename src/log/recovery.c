@@ -210,6 +210,26 @@ drop_empty(struct tk_log *log, size_t *i)
 	return rc;
 }
 
+/*
+ * An active segment that nothing was left in, behind one that lost its tail, goes too: the log ends
+ * where its records do, not behind a hole.
+ */
+static int
+drop_empty_end(struct tk_log *log, int64_t end, int64_t *next_offset)
+{
+	struct tk_segment_list *list = &log->segments;
+	const struct tk_segment *last = &list->items[list->count - 1];
+	int rc;
+
+	if (list->count < 2 || last->info.size_bytes > 0 || end < 0 ||
+	    end >= last->info.base_offset)
+		return 0;
+	rc = tk_segment_remove(log->dir->fd, log->name, last->info.base_offset, false);
+	list->count--;
+	*next_offset = end;
+	return rc;
+}
+
 static int
 drop_after(struct tk_log *log, size_t i)
 {
@@ -229,6 +249,7 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 {
 	struct tk_segment_list *list = &log->segments;
 	bool torn = false;
+	int64_t end = -1; /* of the last segment that was read and not empty */
 	int rc = 0;
 
 	for (size_t i = 0; i < list->count && rc == 0;) {
@@ -243,12 +264,14 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 			return -EBADMSG;
 		}
 		rc = scan_segment(log, &list->items[i], next_offset, &torn);
+		if (rc == 0 && list->items[i].info.size_bytes > 0)
+			end = *next_offset;
 		if (rc == 0 && torn && is_strict(log))
 			rc = drop_after(log, i);
 		if (rc == 0)
 			rc = drop_empty(log, &i);
 	}
-	return rc;
+	return rc < 0 ? rc : drop_empty_end(log, end, next_offset);
 }
 
 /* Records below the log's start that was told are all there is: begin anew at the start. */

@@ -204,6 +204,30 @@ test_torn_in_the_middle(void)
 	env_free(&env);
 }
 
+/* A torn segment behind which one was begun and nothing is in it: the log ends with its records. */
+static void
+test_torn_before_empty(void)
+{
+	int64_t size = (int64_t)small_bytes();
+	struct env env;
+
+	env_lived(&env, true);
+	env_run("truncate -s -5 %s/" LOG_0 "%s", env.data, "");
+	env_run("truncate -s 0 %s/orders-3/00000000000000000005.log%s", env.data, "");
+	expect_recovered(&env, 4);
+	CU_ASSERT(env_size(&env, LOG_0) == 5 * size);
+	CU_ASSERT(env_size(&env, "orders-3/00000000000000000005.log") == -1);
+	env_close(&env);
+	env_open(&env);
+	CU_ASSERT(tk_log_state(env.log)->log_end.offset == 5);
+	env_free(&env);
+	env_lived(&env, true); /* and one that was not torn keeps it */
+	env_run("truncate -s 0 %s/orders-3/00000000000000000005.log%s", env.data, "");
+	expect_recovered(&env, 5);
+	CU_ASSERT(env_size(&env, "orders-3/00000000000000000005.log") == size);
+	env_free(&env);
+}
+
 /* Below the recovery point nothing is read, so what is wrong there is not found here. */
 static void
 test_recovery_point(void)
@@ -468,8 +492,9 @@ test_progress_lines(void)
 
 TK_UNIT_MAIN("log recovery", { "torn tails", test_torn_tail },
     { "a cut leaves the old file", test_cut_keeps_inode }, { "damage", test_damage },
-    { "torn in the middle", test_torn_in_the_middle }, { "recovery point", test_recovery_point },
-    { "indexes rebuilt", test_indexes_rebuilt },
+    { "torn in the middle", test_torn_in_the_middle },
+    { "torn before an empty one", test_torn_before_empty },
+    { "recovery point", test_recovery_point }, { "indexes rebuilt", test_indexes_rebuilt },
     { "closed index missing", test_missing_closed_index }, { "leftovers", test_leftovers },
     { "log start", test_log_start }, { "damaged checkpoints", test_damaged_checkpoints },
     { "in parallel", test_parallel }, { "one fails", test_one_fails }, { "lines", test_lines },
