@@ -3,7 +3,7 @@
  *
  * A checkpoint is "0\n<count>\n" and a line "topic partition offset\n" each;
  * leader-epoch-checkpoint has "epoch startOffset\n" lines; partition.metadata is two lines. Written
- * as a whole under a temporary name and renamed.  Writer process.
+ * as a whole under a temporary name and renamed.  Writer process; workers read leader epochs.
  */
 #ifndef TK_LOG_CHECKPOINT_H
 #define TK_LOG_CHECKPOINT_H
@@ -49,6 +49,14 @@ int tk_checkpoint_text_write(struct tk_checkpoint_text *text, int dir_fd, const 
 
 /* leader-epoch-checkpoint of a log: the last epoch; -ENOENT if there is none. */
 int tk_epochs_read_last(int dir_fd, const char *log_name, int32_t *ret_epoch) TK_MUST_CHECK;
+
+/*
+ * Where the records of epoch end: *ret_epoch is the largest epoch at or below it, *ret_end the
+ * first offset of the one after; for an epoch before all of them it is itself, with their first
+ * offset. -ENOENT if no later epoch is known, -EBADMSG for lines that say nothing.  Any process.
+ */
+int tk_epochs_end(int dir_fd, const char *log_name, int32_t epoch, int32_t *ret_epoch,
+    int64_t *ret_end) TK_MUST_CHECK;
 
 /* Adds a line (the file is made if need be). */
 int tk_epochs_add(

@@ -1,9 +1,11 @@
 /*
- * leader-epoch-checkpoint and partition.metadata of a partition's directory.  Writer process.
+ * leader-epoch-checkpoint and partition.metadata of a partition's directory.  Writer process;
+ * workers read the first.
  *
  * They are put in place by rename without a sync, since a partition's first records are not synced
  * either: what a power failure leaves empty is written again from the metadata at the next start.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,6 +88,58 @@ tk_epochs_read_last(int dir_fd, const char *log_name, int32_t *ret_epoch)
 		*ret_epoch = (int32_t)strtol(line, NULL, 10);
 	free(text);
 	return rc;
+}
+
+/* One line, "epoch offset"; the place behind it, or NULL for one that is neither. */
+static const char *
+epoch_line(const char *at, int32_t *ret_epoch, int64_t *ret_start)
+{
+	char *end;
+	long epoch;
+
+	errno = 0;
+	epoch = strtol(at, &end, 10);
+	if (end == at || *end != ' ' || epoch < 0 || epoch > INT32_MAX)
+		return NULL;
+	at = end + 1;
+	*ret_start = strtoll(at, &end, 10);
+	if (end == at || *end != '\n' || *ret_start < 0 || errno == ERANGE)
+		return NULL;
+	*ret_epoch = (int32_t)epoch;
+	return end + 1;
+}
+
+int
+tk_epochs_end(int dir_fd, const char *log_name, int32_t epoch, int32_t *ret_epoch, int64_t *ret_end)
+{
+	int32_t floor = epoch, higher = -1, line_epoch;
+	int64_t end = -1, start;
+	bool has_floor = false;
+	const char *at;
+	unsigned long count;
+	char *text;
+	int rc;
+
+	rc = epochs_read(dir_fd, log_name, &text, &at, &count);
+	if (rc < 0)
+		return rc;
+	while (*at != '\0' && (at = epoch_line(at, &line_epoch, &start)) != NULL) {
+		if (line_epoch <= epoch && (!has_floor || line_epoch > floor)) {
+			floor = line_epoch;
+			has_floor = true;
+		} else if (line_epoch > epoch && (higher < 0 || line_epoch < higher)) {
+			higher = line_epoch;
+			end = start;
+		}
+	}
+	free(text);
+	if (at == NULL)
+		return -EBADMSG;
+	if (higher < 0)
+		return -ENOENT;
+	*ret_epoch = floor;
+	*ret_end = end;
+	return 0;
 }
 
 int

@@ -103,6 +103,9 @@ struct tk_producer_totals tk_logdir_producer_totals(const struct tk_logdir *dir)
 /* Writes the three checkpoints; what it could not write stays as it was.  0 or -errno. */
 int tk_logdir_checkpoint(struct tk_logdir *dir) TK_MUST_CHECK;
 
+/* Of these the log starts alone. */
+int tk_logdir_checkpoint_starts(struct tk_logdir *dir) TK_MUST_CHECK;
+
 /*
  * Syncs every partition that is open, seals indexes, writes snapshots and checkpoints.  After 0 and
  * the end of this process tk_logdir_mark_clean() may be called; nothing may be appended any more.

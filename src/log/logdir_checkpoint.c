@@ -71,8 +71,8 @@ write_recovery_points(struct tk_logdir *dir)
 }
 
 /* As Kafka, only for logs that start within their first segment. */
-static int
-write_log_starts(struct tk_logdir *dir)
+int
+tk_logdir_checkpoint_starts(struct tk_logdir *dir)
 {
 	struct tk_checkpoint_text text = { 0 };
 	const struct tk_log *log;
@@ -104,7 +104,7 @@ tk_logdir_checkpoint(struct tk_logdir *dir)
 	int rc = write_recovery_points(dir);
 
 	if (rc == 0)
-		rc = write_log_starts(dir);
+		rc = tk_logdir_checkpoint_starts(dir);
 	if (rc == 0)
 		rc = write_high_watermarks(dir);
 	return rc;

@@ -6,8 +6,8 @@
  * one machine and one build (or its neighbour: the hello carries the version).  A receiver checks
  * every length and every number; a frame it cannot take ends the channel.
  *
- *	worker -> writer        HELLO, APPEND, WATCH, SEGMENTS
- *	writer -> worker        APPENDED, NOTIFY, SEGMENTS_ARE
+ *	worker -> writer        HELLO, APPEND, WATCH, SEGMENTS, RETAIN
+ *	writer -> worker        APPENDED, NOTIFY, SEGMENTS_ARE, RETAINED
  *	worker -> coordinator   HELLO, FORWARD
  *	coordinator -> worker   FORWARDED
  *	coordinator -> writer   HELLO, APPEND, APPLY
@@ -141,7 +141,10 @@ struct tk_frame_applied {
 	uint32_t unused;
 };
 
-/* Delete whole segments that end at or below log_start. */
+/*
+ * The log begins at log_start now: delete whole segments that end at or below it.  A worker is
+ * answered when the checkpoint of log starts is on the disk.
+ */
 struct tk_frame_retain {
 	uint64_t incarnation;
 	int64_t log_start;
@@ -151,7 +154,7 @@ struct tk_frame_retain {
 
 struct tk_frame_retained {
 	int64_t log_start; /* as it is now */
-	int32_t error;     /* 0 or -errno */
+	int32_t error;     /* 0 or -errno; -EINVAL: beyond the high watermark */
 	uint32_t unused;
 };
 

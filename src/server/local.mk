@@ -18,4 +18,5 @@ libtkserver_a_SOURCES = \
 	src/server/shared_arena.c src/server/shared_arena.h \
 	src/server/wait.c \
 	src/server/worker.h \
+	src/server/writer_ask.c src/server/writer_ask.h \
 	src/server/writer_link.c

@@ -10,6 +10,7 @@
 #include "meta/meta.h"
 #include "server/process.h"
 #include "server/shared_arena.h"
+#include "server/writer_ask.h"
 #include "takhin/module.h"
 
 #define TK_API_KEYS_MAX 128
@@ -47,6 +48,7 @@ struct tk_worker {
 	struct tk_zone *zones[TK_DIRECTORIES_MAX];
 	struct tk_reader *reader;
 	struct tk_writer_link *writers[TK_DIRECTORIES_MAX];
+	int directory_fds[TK_DIRECTORIES_MAX]; /* O_PATH */
 	size_t directory_count;
 
 	/* metadata */
@@ -128,6 +130,14 @@ int tk_worker_watch(struct tk_worker *worker, unsigned directory, uint32_t slot,
 /* Asks the writer for a partition's segments; req is woken when the reader has them. */
 int tk_worker_segments(
     struct tk_worker *worker, const struct tk_part_key *key, struct tk_request *req) TK_MUST_CHECK;
+
+/*
+ * Asks the writer of directory until it answers, in the order of the calls: what may be done twice.
+ * 0 or -ENOMEM.  tk_ask_forget() takes back that done() is called.
+ */
+int tk_worker_ask(struct tk_worker *worker, unsigned directory, enum tk_frame_type type,
+    const void *payload, size_t len, tk_ask_done *done, void *owner, unsigned index,
+    struct tk_ask **ret_ask) TK_MUST_CHECK;
 
 int tk_writer_link_new(struct tk_worker *worker, unsigned directory) TK_MUST_CHECK;
 void tk_writer_link_free(struct tk_writer_link **link);

@@ -1,5 +1,6 @@
 /*
- * A worker's tie to the writer of one data directory: appends, watches, segment lists.
+ * A worker's tie to the writer of one data directory: appends, watches, segment lists, and
+ * questions (writer_ask.c).
  *
  * Appends are sent in the order they come, at most APPENDS_OUTSTANDING unanswered; the rest waits
  * here.  A batch's buffer is held until the writer has answered or is dead, whatever became of the
@@ -64,6 +65,7 @@ struct tk_writer_link {
 	struct call_list queued, outstanding;
 	unsigned outstanding_count;
 	struct tk_map watches, segments;
+	struct tk_asks asks;
 	struct tk_timer deadlines, reconnect;
 };
 
@@ -381,6 +383,8 @@ link_frame(struct tk_channel *chan, const struct tk_frame *frame, const void *pa
 {
 	struct tk_writer_link *link = tk_channel_owner(chan);
 
+	if (tk_asks_answered(&link->asks, chan, frame, payload))
+		return true;
 	if (frame->type == TK_FRAME_APPENDED && frame->len == sizeof(struct tk_frame_appended))
 		return link_appended(link, frame->id, payload);
 	if (frame->type == TK_FRAME_NOTIFY && frame->len == sizeof(struct tk_frame_notify))
@@ -426,6 +430,7 @@ link_connect(struct tk_writer_link *link)
 		return;
 	}
 	link_send_queued(link);
+	tk_asks_connected(&link->asks, link->chan);
 }
 
 static void
@@ -441,6 +446,17 @@ reconnect_expire(struct tk_timer *timer)
 }
 
 int
+tk_worker_ask(struct tk_worker *worker, unsigned directory, enum tk_frame_type type,
+    const void *payload, size_t len, tk_ask_done *done, void *owner, unsigned index,
+    struct tk_ask **ret_ask)
+{
+	struct tk_writer_link *link = worker->writers[directory];
+
+	return tk_asks_add(
+	    &link->asks, link->chan, type, payload, len, done, owner, index, ret_ask);
+}
+
+int
 tk_writer_link_new(struct tk_worker *worker, unsigned directory)
 {
 	struct tk_writer_link *link = calloc(1, sizeof(*link));
@@ -451,6 +467,7 @@ tk_writer_link_new(struct tk_worker *worker, unsigned directory)
 	link->directory = directory;
 	TAILQ_INIT(&link->queued);
 	TAILQ_INIT(&link->outstanding);
+	tk_asks_init(&link->asks);
 	link->deadlines.expire = deadlines_expire;
 	link->reconnect.expire = reconnect_expire;
 	worker->writers[directory] = link;
@@ -477,6 +494,7 @@ tk_writer_link_free(struct tk_writer_link **link)
 		TAILQ_REMOVE(&gone->outstanding, call, link);
 		call_free(call);
 	}
+	tk_asks_free(&gone->asks);
 	segments_wake_all(gone);
 	while ((node = tk_map_next(&gone->watches, NULL)) != NULL) {
 		tk_map_remove(&gone->watches, node);

@@ -23,7 +23,6 @@ struct worker_process {
 	struct tk_process proc;
 	struct tk_worker worker;
 	struct tk_timer drain, drained;
-	int dir_fds[TK_DIRECTORIES_MAX];
 };
 
 /* ---- the end ---- */
@@ -82,7 +81,7 @@ worker_open_directory(struct worker_process *wp, unsigned index, struct tk_uuid 
 		tk_err("could not open data directory \"%s\": %s", path, strerror(-rc));
 		return rc;
 	}
-	wp->dir_fds[index] = fd;
+	worker->directory_fds[index] = fd;
 	(void)snprintf(zone, sizeof(zone), TK_ZONE_FMT, index);
 	rc = tk_zone_open_readonly(wp->proc.cycle->run_dir_fd, zone, &worker->zones[index]);
 	if (rc < 0) {
@@ -113,7 +112,7 @@ worker_open_log(struct worker_process *wp)
 	for (unsigned i = 0; rc == 0 && i < worker->directory_count; i++)
 		rc = worker_open_directory(wp, i, &ids[i]);
 	if (rc == 0)
-		rc = tk_metaprops_read(wp->dir_fds[0], &props);
+		rc = tk_metaprops_read(worker->directory_fds[0], &props);
 	if (rc < 0)
 		return rc;
 	(void)snprintf(worker->cluster_id, sizeof(worker->cluster_id), "%s", props.cluster_id);

@@ -5,8 +5,10 @@
 #include "writer/writer_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
+#include "base/errlog.h"
 
 _Static_assert(sizeof(struct tk_frame_segments_are) +
 		       TK_WRITER_SEGMENTS_MAX * sizeof(struct tk_segment_info) <=
@@ -92,7 +94,22 @@ part_retain(struct tk_writer *writer, struct tk_writer_part *part, int64_t log_s
 	return rc;
 }
 
-void
+/* A worker's answer waits for the checkpoint; false without memory. */
+static bool
+retained_wait(struct tk_caller *caller, uint64_t id, const struct tk_frame_retained *answer)
+{
+	struct tk_retained *retained = calloc(1, sizeof(*retained));
+
+	if (retained == NULL)
+		return false;
+	retained->caller = caller;
+	retained->id = id;
+	retained->answer = *answer;
+	STAILQ_INSERT_TAIL(&caller->writer->retained, retained, link);
+	return true;
+}
+
+bool
 tk_retain(struct tk_caller *caller, uint64_t id, const struct tk_frame_retain *frame)
 {
 	struct tk_writer_part *part =
@@ -103,5 +120,46 @@ tk_retain(struct tk_caller *caller, uint64_t id, const struct tk_frame_retain *f
 		answer.error = part_retain(caller->writer, part, frame->log_start);
 		answer.log_start = tk_log_state(part->log)->log_start;
 	}
+	if (answer.error == 0 && caller->peer->role == TK_ROLE_WORKER)
+		return retained_wait(caller, id, &answer);
 	tk_caller_send(caller, TK_FRAME_RETAINED, id, &answer, sizeof(answer));
+	return true;
+}
+
+/*
+ * One checkpoint for all of a turn.  It is written here, in the loop: a small file and its sync,
+ * and nobody asks for it but an administrator.  If it fails the start has moved, and may be back
+ * where it was after a power failure: that is what KAFKA_STORAGE_ERROR says.
+ */
+void
+tk_retained_turn(struct tk_writer *writer)
+{
+	struct tk_retained *retained;
+	int rc = 0;
+
+	if (STAILQ_EMPTY(&writer->retained))
+		return;
+	if (writer->dir != NULL)
+		rc = tk_logdir_checkpoint_starts(writer->dir);
+	if (rc < 0)
+		tk_err("could not write the checkpoint of log starts: %s", strerror(-rc));
+	while ((retained = STAILQ_FIRST(&writer->retained)) != NULL) {
+		STAILQ_REMOVE_HEAD(&writer->retained, link);
+		if (rc < 0)
+			retained->answer.error = rc == -EINVAL ? -EIO : rc;
+		if (retained->caller != NULL)
+			tk_caller_send(retained->caller, TK_FRAME_RETAINED, retained->id,
+			    &retained->answer, sizeof(retained->answer));
+		free(retained);
+	}
+}
+
+void
+tk_retained_drop_caller(struct tk_caller *caller)
+{
+	struct tk_retained *retained;
+
+	STAILQ_FOREACH (retained, &caller->writer->retained, link)
+		if (retained->caller == caller)
+			retained->caller = NULL;
 }

@@ -59,8 +59,7 @@ caller_apply(struct tk_caller *caller, uint64_t id, const void *payload)
 static bool
 caller_retain(struct tk_caller *caller, uint64_t id, const void *payload)
 {
-	tk_retain(caller, id, payload);
-	return true;
+	return tk_retain(caller, id, payload);
 }
 
 #define ANYBODY (ROLE(WORKER) | ROLE(COORDINATOR) | ROLE(CLEANER) | ROLE(WRITER))
@@ -72,7 +71,8 @@ static const struct frame_row frame_rows[] = {
 	[TK_FRAME_WATCH] = { sizeof(struct tk_frame_watch), ANYBODY, caller_watch },
 	[TK_FRAME_SEGMENTS] = { sizeof(struct tk_frame_segments), ANYBODY, caller_segments },
 	[TK_FRAME_APPLY] = { sizeof(struct tk_frame_apply), ROLE(COORDINATOR), caller_apply },
-	[TK_FRAME_RETAIN] = { sizeof(struct tk_frame_retain), ROLE(CLEANER), caller_retain },
+	[TK_FRAME_RETAIN] = { sizeof(struct tk_frame_retain), ROLE(CLEANER) | ROLE(WORKER),
+	    caller_retain },
 };
 
 /* A coordinator that says hello is the coordinator: the one before it has no say any more. */
@@ -202,6 +202,7 @@ tk_caller_end(struct tk_caller *caller)
 	tk_appends_drop_caller(caller);
 	tk_watches_drop_caller(caller);
 	tk_apply_drop_caller(caller);
+	tk_retained_drop_caller(caller);
 	tk_post(writer->loop, &caller->bury);
 }
 

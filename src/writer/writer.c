@@ -44,6 +44,7 @@ writer_turn(struct tk_turn_hook *hook)
 
 	tk_appends_turn(writer);
 	tk_idle_producers_count(writer);
+	tk_retained_turn(writer);
 	tk_callers_resume(writer);
 	if (writer->stopping && writer_is_idle(writer))
 		tk_post(writer->loop, &writer->finish); /* after the answers have left */
@@ -80,6 +81,7 @@ tk_writer_init(struct tk_writer *writer, struct tk_process *proc)
 	TAILQ_INIT(&writer->turns);
 	LIST_INIT(&writer->callers);
 	LIST_INIT(&writer->paused);
+	STAILQ_INIT(&writer->retained);
 	writer->hook.run = writer_turn;
 	writer->again.run = writer_again;
 	writer->finish.run = writer_finish;
@@ -95,6 +97,7 @@ tk_writer_free(struct tk_writer *writer)
 {
 	tk_journal_wait_free(writer);
 	tk_callers_end(writer);
+	tk_retained_turn(writer);
 	tk_durable_free(writer);
 	tk_apply_free(writer);
 	tk_parts_close(writer);

@@ -112,6 +112,14 @@ struct tk_writer_part {
 };
 TAILQ_HEAD(tk_part_turns, tk_writer_part);
 
+/* A RETAIN of a worker that was done, to be answered when its checkpoint is written. */
+struct tk_retained {
+	STAILQ_ENTRY(tk_retained) link;
+	struct tk_caller *caller; /* NULL: gone */
+	uint64_t id;
+	struct tk_frame_retained answer;
+};
+
 struct tk_apply;
 struct tk_durable;
 struct tk_journal_wait;
@@ -131,6 +139,7 @@ struct tk_writer {
 	LIST_HEAD(, tk_caller) callers;
 	LIST_HEAD(, tk_caller) paused;
 	struct tk_caller *coordinator;
+	STAILQ_HEAD(, tk_retained) retained;
 	struct tk_channel_server server;
 	struct tk_apply *apply;
 	struct tk_durable *durable;
@@ -294,7 +303,13 @@ void tk_parts_clear_strays(struct tk_writer *writer);
 /* ---- lists.c ---- */
 
 void tk_segments_tell(struct tk_caller *caller, uint64_t id, const struct tk_frame_segments *frame);
-void tk_retain(struct tk_caller *caller, uint64_t id, const struct tk_frame_retain *frame);
+
+/* False: no memory, the channel ends and the caller asks again. */
+bool tk_retain(struct tk_caller *caller, uint64_t id, const struct tk_frame_retain *frame);
+
+/* At the end of a turn: what was retained for workers is checkpointed, then answered. */
+void tk_retained_turn(struct tk_writer *writer);
+void tk_retained_drop_caller(struct tk_caller *caller);
 
 /* ---- apply.c ---- */
 

@@ -194,7 +194,8 @@ test_roles(void)
 		{ TK_ROLE_WRITER, TK_FRAME_APPEND, sizeof(struct tk_frame_append), false },
 		{ TK_ROLE_WORKER, TK_FRAME_APPLY, sizeof(struct tk_frame_apply), false },
 		{ TK_ROLE_CLEANER, TK_FRAME_APPLY, sizeof(struct tk_frame_apply), false },
-		{ TK_ROLE_WORKER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), false },
+		{ TK_ROLE_WORKER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), true },
+		{ TK_ROLE_WRITER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), false },
 		{ TK_ROLE_COORDINATOR, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), false },
 		{ TK_ROLE_MASTER, TK_FRAME_WATCH, sizeof(struct tk_frame_watch), false },
 		{ TK_ROLE_WORKER, TK_FRAME_HELLO, sizeof(struct tk_frame_hello), false },
@@ -879,6 +880,61 @@ test_retain(void)
 	env_free();
 }
 
+static int
+fail_starts(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	(void)fd;
+	(void)bytes;
+	return op == TK_FILE_OPEN && path != NULL && strstr(path, "log-start-offset") != NULL
+		   ? -ENOSPC
+		   : 0;
+}
+
+static bool
+starts_say(const char *line)
+{
+	char *text;
+	size_t len;
+	bool found;
+
+	if (tk_file_read_all(writer.dir_fd, "log-start-offset-checkpoint", 4096, &text, &len) < 0)
+		return false;
+	found = strstr(text, line) != NULL;
+	free(text);
+	return found;
+}
+
+/* A worker's: answered when the start is in the checkpoint, an error if it could not be. */
+static void
+test_retain_worker(void)
+{
+	struct caller *worker, *other;
+	int64_t start;
+
+	env_new();
+	worker = caller_new(TK_ROLE_WORKER);
+	other = caller_new(TK_ROLE_WORKER);
+	(void)many_segments(worker, 6);
+	CU_ASSERT(retain(other, 25, &start) == 0 && start == 25);
+	CU_ASSERT(starts_say("t 0 25\n"));
+	CU_ASSERT(counter(TK_COUNT_segments_deleted) == 2);
+	CU_ASSERT(retain(worker, 61, &start) == -EINVAL && start == 25);
+	tk_file_fault = fail_starts;
+	CU_ASSERT(retain(worker, 33, &start) == -ENOSPC && start == 33);
+	tk_file_fault = NULL;
+	CU_ASSERT(retain(worker, 33, &start) == 0 && start == 33); /* asked again */
+	CU_ASSERT(starts_say("t 0 33\n"));
+	/* Who asked is gone before the answer. */
+	send_frame(other, TK_FRAME_RETAIN, 4,
+	    &(struct tk_frame_retain){ .incarnation = INC, .log_start = 45, .slot = SLOT },
+	    sizeof(struct tk_frame_retain));
+	caller_free(other);
+	turns(3);
+	CU_ASSERT(retain(worker, 1, &start) == 0 && start == 45);
+	caller_free(worker);
+	env_free();
+}
+
 /* Closed segments reach the disk without being asked for. */
 static void
 test_closed_synced(void)
@@ -1034,6 +1090,7 @@ TK_UNIT_MAIN("writer", { "append", test_append }, { "joined", test_append_joined
     { "watch ghosts", test_watch_ghosts }, { "watch the shape", test_watch_shape },
     { "watch a deletion", test_watch_deleted }, { "watch a roll", test_watch_roll },
     { "delete what waits", test_delete_waiting }, { "segments", test_segments },
-    { "retain", test_retain }, { "closed segments are synced", test_closed_synced },
-    { "or not", test_closed_failed }, { "unread answers", test_unread_answers },
-    { "stop", test_stop }, { "not ready", test_not_ready })
+    { "retain", test_retain }, { "retain for a worker", test_retain_worker },
+    { "closed segments are synced", test_closed_synced }, { "or not", test_closed_failed },
+    { "unread answers", test_unread_answers }, { "stop", test_stop },
+    { "not ready", test_not_ready })
