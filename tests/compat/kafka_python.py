@@ -10,7 +10,7 @@ import time
 
 import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewPartitions, NewTopic
 from kafka.errors import (InvalidReplicationFactorError, InvalidTopicError, MessageSizeTooLargeError,
                           OffsetOutOfRangeError, TopicAlreadyExistsError, UnknownTopicOrPartitionError)
 
@@ -113,6 +113,27 @@ def refusals_and_offsets():
     consumer.close()
 
 
+def configurations():
+    """AlterConfigs replaces all that was set."""
+    create(topic + "-configs", 1, **{"segment.bytes": "1000000"})
+
+    def alter(name, **configs):
+        got = admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=configs)])
+        return got.resources[0][0]
+
+    def described():
+        (got,) = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic + "-configs")])
+        return {entry[0]: entry[1] for entry in got.resources[0][4]}
+
+    assert described()["segment.bytes"] == "1000000"
+    assert alter(topic + "-configs", **{"retention.ms": "7200000"}) == 0
+    assert described()["retention.ms"] == "7200000" and described()["segment.bytes"] == "1073741824"
+    assert alter(topic + "-configs", **{"retention.ms": "soon"}) == 40
+    assert alter(topic + "-configs", **{"no.such.key": "1"}) == 40
+    assert alter(topic + "-unknown", **{"retention.ms": "1"}) == 3
+    assert described()["retention.ms"] == "7200000"
+
+
 lines = open(path, "rb").read().splitlines()
 print("kafka-python", kafka.__version__, "takes the broker for", admin.config["api_version"])
 round_trip(lines, "gzip", 8)
@@ -122,7 +143,8 @@ for name in ("snappy", "lz4"):
 wide_fetch(lines[:10000])
 large_batches()
 refusals_and_offsets()
+configurations()
 names = [t for t in admin.list_topics() if t.startswith(topic)]
-assert len(names) == 9, names
+assert len(names) == 10, names
 admin.delete_topics(names)
 assert not [t for t in admin.list_topics() if t.startswith(topic)]

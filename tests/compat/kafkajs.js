@@ -57,6 +57,31 @@ async function main() {
   const times = await admin.fetchTopicOffsetsByTimestamp(`${topic}-none`, 0)
   assert.strictEqual(times[0].offset, '0')
 
+  const altered = (name, value) => admin.alterConfigs({ validateOnly: false,
+    resources: [{ type: 2, name, configEntries: [{ name: 'retention.ms', value }] }] })
+  await altered(`${topic}-gzip`, '7200000')
+  const { resources: [now] } = await admin.describeConfigs({
+    resources: [{ type: 2, name: `${topic}-gzip`, configNames: ['retention.ms'] }] })
+  assert.strictEqual(now.configEntries[0].configValue, '7200000')
+  await fails('INVALID_CONFIG', altered(`${topic}-gzip`, 'soon'))
+  await fails('UNKNOWN_TOPIC_OR_PARTITION', altered(`${topic}-unknown`, '1'))
+
+  const emptied = `${topic}-emptied`
+  await admin.createTopics({ topics: [{ topic: emptied, numPartitions: 1 }] })
+  const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })
+  await producer.connect()
+  await producer.send({ topic: emptied, messages: [1, 2, 3, 4, 5].map((i) => ({ value: `${i}` })) })
+  await producer.disconnect()
+  // kafkajs looks for the leader in what it knows of the topic by now
+  assert.strictEqual((await admin.fetchTopicOffsets(emptied))[0].high, '5')
+  await admin.deleteTopicRecords({ topic: emptied, partitions: [{ partition: 0, offset: '3' }] })
+  assert.strictEqual((await admin.fetchTopicOffsets(emptied))[0].low, '3')
+  await admin.deleteTopicRecords({ topic: emptied, partitions: [{ partition: 0, offset: '-1' }] })
+  assert.strictEqual((await admin.fetchTopicOffsets(emptied))[0].low, '5')
+  await fails('OFFSET_OUT_OF_RANGE',
+    admin.deleteTopicRecords({ topic: emptied, partitions: [{ partition: 0, offset: '6' }] }))
+  await admin.deleteTopics({ topics: [emptied] })
+
   const doomed = { topics: [`${topic}-doomed`] }
   await admin.createTopics({ topics: [{ topic: doomed.topics[0] }] })
   await admin.deleteTopics(doomed)
