@@ -59,10 +59,11 @@ def test_make():
         check(appends(name) == 0, "Produce")
 
 
-def fetch_error(name):
+def fetches(name):
+    """How many bytes there are; without an error in any case."""
     part = wire.fetch(conn, name, 0, 0, max_wait_ms=100)
-    check((part["ErrorCode"] == 0) == bool(part["Records"]), "Fetch: %s" % part)
-    return part["ErrorCode"]
+    check(part["ErrorCode"] == 0, "Fetch: %s" % part)
+    return len(part["Records"])
 
 
 def time_error(name):
@@ -72,11 +73,14 @@ def time_error(name):
 
 
 def test_nothing_to_spare():
-    """A Fetch that needs descriptors where nobody has any to give: an error that clients retry."""
+    """
+    Descriptors are needed and nobody has any to give: a Fetch finds nothing for now, ListOffsets has
+    an error that clients retry.
+    """
     for free in (0, 1):
         with Full(free):
             for _ in range(3):
-                check(fetch_error("cached") == STORAGE_ERROR, "a Fetch with %d places" % free)
+                check(fetches("cached") == 0, "a Fetch with %d places" % free)
                 check(time_error("cached") == STORAGE_ERROR, "ListOffsets with %d places" % free)
             check(appends("cached") == 0, "an append")
     check(len(wire.read_all(conn, "cached", 0)) == 3, "the Fetch after it")
@@ -120,7 +124,7 @@ def test_segments():
     with Full(0):
         for _ in range(3):
             for name in ("fresh", "cached", "later"):
-                check(fetch_error(name) == 0, "a Fetch of %s" % name)
+                check(fetches(name) > 0, "a Fetch of %s" % name)
     with Full(0):
         check(time_error("fresh") == 0, "ListOffsets by time")
 
