@@ -93,8 +93,8 @@ produce_part_check(struct produce *produce, struct produce_part *part, struct tk
 		.log_append_time = topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME,
 		.max_message_bytes = (int32_t)topic->config->max_message_bytes,
 		.now_ms = tk_clock_wall_ms(),
-		.timestamp_before_max_ms = INT64_MAX,
-		.timestamp_after_max_ms = (int64_t)3600 * 1000 };
+		.timestamp_before_max_ms = topic->config->timestamp_before_max_ms,
+		.timestamp_after_max_ms = topic->config->timestamp_after_max_ms };
 	error = tk_batch_validate(
 	    part->part->records.data, part->part->records.len, &rules, ret_verdict);
 	if (error != TK_ERR_NONE) {

@@ -124,7 +124,8 @@ struct tk_settings {
 	int64_t log_segment_delete_delay_ms;
 	int64_t log_index_interval_bytes;
 	bool log_preallocate;
-	int log_message_timestamp_type;      /* enum tk_timestamp_type */
+	int log_message_timestamp_type; /* enum tk_timestamp_type */
+	int64_t log_message_timestamp_before_max_ms, log_message_timestamp_after_max_ms;
 	int flush;                           /* enum tk_flush_setting */
 	int64_t log_flush_interval_ms;       /* INT64_MAX: never */
 	int32_t log_flush_interval_messages; /* INT32_MAX: never */

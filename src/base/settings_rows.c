@@ -410,6 +410,25 @@ static const struct tk_setting rows[] = {
 	    .help = "Keep the timestamps of producers, or put in the time of the append.",
 	},
 	{
+	    DURATION(log_message_timestamp_before_max_ms),
+	    .kafka_key = "log.message.timestamp.before.max.ms",
+	    .default_text = "9223372036854775807ms",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "How far behind the broker's clock the timestamp of a produced record may be.",
+	},
+	{
+	    DURATION(log_message_timestamp_after_max_ms),
+	    .kafka_key = "log.message.timestamp.after.max.ms",
+	    .default_text = "1h",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help =
+		"How far ahead of the broker's clock the timestamp of a produced record may be.",
+	},
+	{
 	    ENUM(flush),
 	    .default_text = "none",
 	    .words = flush_words,

@@ -22,9 +22,10 @@ struct tk_topic_config {
 	int64_t file_delete_delay_ms;
 	int64_t min_insync_replicas;
 	int64_t flush_messages, flush_ms;
-	int64_t timestamp_type; /* enum tk_timestamp_type */
-	int64_t preallocate;    /* 0 or 1 */
-	uint64_t set;           /* bit i: row i was set for the topic */
+	int64_t timestamp_type;                                  /* enum tk_timestamp_type */
+	int64_t timestamp_before_max_ms, timestamp_after_max_ms; /* INT64_MAX: no bound */
+	int64_t preallocate;                                     /* 0 or 1 */
+	uint64_t set; /* bit i: row i was set for the topic */
 };
 
 /* What a value may be: the text's form, beside its Kafka type. */

@@ -1,6 +1,7 @@
 /*
  * Validation of produced batches, as Kafka's ProduceRequest and LogValidator do it.  Worker; no
- * state; what bounds it is the batch: the walk touches each record once and copies nothing.
+ * state; what bounds it is the batch: the walk touches each record once and copies nothing.  A
+ * compressed batch is inflated only where its topic says how old records may be, up to INFLATE_MAX.
  *
  * Where we ask for more than Kafka does: no bytes behind the batch (Kafka drops them), offset
  * deltas that count 0, 1, 2... (Kafka renumbers), lengths below -1, a transactional batch without a
@@ -14,6 +15,7 @@
 #include "wire/error_codes.h"
 
 #define PRODUCE_VERSION_ZSTD 7
+#define INFLATE_MAX          ((uint64_t)256 << 20)
 #define LENGTH_LEAST         14 /* of the oldest format: below it Kafka's framing gives up */
 #define RECORDS_AHEAD        (uintptr_t)8
 #define MAGIC_AT             16u /* the magic byte is at the same place in all formats */
@@ -205,6 +207,39 @@ check_records(const uint8_t *data, uint32_t len, const struct tk_batch_rules *ru
 	return TK_ERR_NONE;
 }
 
+/*
+ * The timestamps of a compressed batch, where the topic bounds them from below: the header says the
+ * largest alone.  Who lies in the header is seen here as well.
+ */
+static int16_t
+check_inflated(const uint8_t *data, uint32_t len, const struct timestamp_bounds *bounds,
+    struct tk_batch_verdict *verdict)
+{
+	const struct tk_batch_header *header = &verdict->header;
+	struct tk_inflate *stream;
+	struct tk_record_walk walk;
+	int16_t error = TK_ERR_NONE;
+
+	if (tk_inflate_new_memory((enum tk_codec)(header->attributes & TK_BATCH_CODEC_MASK),
+		data + TK_BATCH_HEADER_BYTES, len - TK_BATCH_HEADER_BYTES, INFLATE_MAX,
+		&stream) < 0)
+		return refuse(verdict, TK_ERR_KAFKA_STORAGE_ERROR, "out of memory");
+	tk_record_walk_init(&walk, stream);
+	for (int32_t i = 0; i < header->records_count && error == TK_ERR_NONE; i++) {
+		struct tk_record_head head;
+
+		if (tk_record_walk_next(&walk, &head) != 1)
+			error = refuse_record(
+			    verdict, i, TK_ERR_INVALID_RECORD, "the record does not hold together");
+		else if (!timestamp_allowed(bounds, (int64_t)((uint64_t)header->base_timestamp +
+							      (uint64_t)head.timestamp_delta)))
+			error = refuse_record(verdict, i, TK_ERR_INVALID_TIMESTAMP,
+			    "the record's timestamp is out of the range that is allowed");
+	}
+	tk_inflate_free(&stream);
+	return error;
+}
+
 /* All of it behind the frame. */
 static int16_t
 check_content(const uint8_t *data, uint32_t len, const struct tk_batch_rules *rules,
@@ -225,6 +260,8 @@ check_content(const uint8_t *data, uint32_t len, const struct tk_batch_rules *ru
 	if (!timestamp_allowed(&bounds, verdict->header.max_timestamp))
 		return refuse(verdict, TK_ERR_INVALID_TIMESTAMP,
 		    "the batch's largest timestamp is out of the range that is allowed");
+	if (bounds.least != INT64_MIN)
+		return check_inflated(data, len, &bounds, verdict);
 	return TK_ERR_NONE;
 }
 

@@ -10,7 +10,8 @@ const kafka = new Kafka({ brokers: [bootstrap], logLevel: logLevel.NOTHING, retr
 async function fails(type, promise) {
   const error = await promise.then(() => null, (e) => e)
   assert(error, `${type} did not come`)
-  const all = [error, error.cause, ...(error.errors || [])].filter(Boolean).map((e) => e.type)
+  const partitions = [error, error.cause].flatMap((e) => (e && e.partitions) || []).map((p) => p.error)
+  const all = [error, error.cause, ...(error.errors || []), ...partitions].filter(Boolean).map((e) => e.type)
   assert(all.includes(type), `${type} did not come but ${error.name} ${all}: ${error.message}`)
 }
 

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 
 import broker
 import wire
@@ -11,6 +12,7 @@ from broker import check, within
 
 OUT_OF_RANGE, UNKNOWN_TOPIC, TOO_LARGE, TIMED_OUT = 1, 3, 10, 7
 INVALID_REQUEST, INVALID_CONFIG, UNSUPPORTED_VERSION = 42, 40, 35
+INVALID_TIMESTAMP, INVALID_RECORD = 32, 87
 FENCED_EPOCH, UNKNOWN_EPOCH = 74, 75
 
 conn = wire.Conn(broker.PORT)
@@ -101,11 +103,42 @@ def configs():
     check(alter("limits", [("retention.ms", 1, None)]) == 0, "delete")
 
 
+# ---- timestamps ----
+
+def stamped(name, ago_ms, compressed=False):
+    """The error of a record that old; gzip with a header that says it is new."""
+    now = int(time.time() * 1000)
+    if not compressed:
+        return wire.produce(conn, name, 0, wire.batch([b"x"], timestamp=now - ago_ms))["ErrorCode"]
+    records = zlib.compress(wire.record(0, b"x", timestamp_delta=-ago_ms), 9, 31)
+    return wire.produce(conn, name, 0, wire.batch([b"x"], attributes=1, records=records, timestamp=now))["ErrorCode"]
+
+
+def timestamps():
+    hour = 3600 * 1000
+    wire.create_topic(conn, "times", 1)
+    check(stamped("times", 1000 * hour) == 0, "by default nothing is too old")
+    check(stamped("times", 1000 * hour, True) == 0, "nor in a compressed batch")
+    check(stamped("times", -hour + 60000) == 0, "an hour ahead is not too new")
+    check(stamped("times", -hour - 60000) == INVALID_TIMESTAMP, "more than an hour is")
+    check(alter("times", [("message.timestamp.before.max.ms", 0, "60000"),
+                          ("message.timestamp.after.max.ms", 0, str(2 * hour))]) == 0, "alter")
+    for compressed in (False, True):
+        check(stamped("times", 30000, compressed) == 0, "half a minute")
+        check(stamped("times", 120000, compressed) == INVALID_TIMESTAMP, "two minutes")
+        check(stamped("times", -hour - 60000, compressed) == 0, "more than an hour ahead")
+        check(stamped("times", -2 * hour - 60000, compressed) == INVALID_TIMESTAMP, "more than two hours ahead")
+    # Bytes that are no records are seen where records are looked at.
+    got = wire.produce(conn, "times", 0, wire.batch([b"x"], attributes=1, records=b"no gzip"))
+    check(got["ErrorCode"] == INVALID_RECORD, "no gzip: %s" % got)
+    check(alter("times", [("message.timestamp.type", 0, "LogAppendTime")]) == 0, "alter")
+    check(stamped("times", 1000 * hour) == 0, "who stamps does not look")
+    check(alter("times", [("message.timestamp.type", 1, None), ("message.timestamp.before.max.ms", 1, None),
+                          ("message.timestamp.after.max.ms", 0, str(2 ** 63 - 1))]) == 0, "alter")
+    check(stamped("times", -100000 * hour) == 0 and stamped("times", 1000 * hour) == 0, "no bounds")
+
+
 # ---- DeleteRecords ----
-
-def batch_ends(name):
-    return [value for value in wire.read_all(conn, name, 0, first(name))]
-
 
 def out_of_range(name, at):
     return wire.fetch(conn, name, 0, at)["ErrorCode"] == OUT_OF_RANGE

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What administers logs, in every version: AlterConfigs under load, DeleteRecords that survive kills and
+# What administers logs, in every version: AlterConfigs under load, bounds of timestamps, DeleteRecords that survive kills and
 # a lost run directory, OffsetForLeaderEpoch with a history, DescribeLogDirs of two directories.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/python.sh"
@@ -13,6 +13,7 @@ kill_all() {
 }
 start
 tk_python test_admin.py configs
+tk_python test_admin.py timestamps
 tk_python test_admin.py delete_records
 
 # All killed and the zone lost: the checkpoint alone knows the starts.  Killed, and the zone is there.

@@ -119,6 +119,10 @@ test_set(void)
 	expect_set("file.delete.delay.ms", "0");
 	expect_set("min.insync.replicas", "3");
 	CU_ASSERT_EQUAL(config.min_insync_replicas, 3);
+	expect_set("message.timestamp.before.max.ms", "5");
+	CU_ASSERT_EQUAL(config.timestamp_before_max_ms, 5);
+	expect_set("message.timestamp.after.max.ms", "9223372036854775807");
+	CU_ASSERT_EQUAL(config.timestamp_after_max_ms, INT64_MAX);
 	expect_set("message.timestamp.type", "LogAppendTime");
 	CU_ASSERT_EQUAL(config.timestamp_type, TK_TIMESTAMP_LOG_APPEND_TIME);
 	unload(&loaded);
