@@ -4,7 +4,10 @@
  * A search by time may need the segment list, which its writer is asked for; the request is then
  * taken up again from the start.
  */
+#include <stdio.h>
+
 #include "handlers.h"
+#include "log/checkpoint.h"
 
 #define LATEST           (-1)
 #define EARLIEST         (-2)
@@ -59,6 +62,23 @@ part_search(struct tk_request *req, struct list_offsets *list, const struct tk_p
 	return TK_ERR_NONE;
 }
 
+/* The epoch of the first record, which is no later than the one in force; -1: nobody knows. */
+static int32_t
+first_epoch(const struct tk_request *req, const struct tk_part *part)
+{
+	char name[300];
+	int32_t epoch;
+
+	if (part->state.leader_epoch == 0)
+		return 0;
+	(void)snprintf(name, sizeof(name), "%.*s-%d", (int)part->key.topic_len, part->key.topic,
+	    (int)part->key.partition);
+	if (tk_epochs_at(req->worker->directory_fds[part->key.directory], name,
+		part->state.log_start, &epoch) < 0)
+		return -1;
+	return TK_MIN(epoch, part->state.leader_epoch);
+}
+
 static int16_t
 part_answer(struct tk_request *req, struct list_offsets *list,
     const struct tk_list_offsets_request_topic *topic,
@@ -85,7 +105,7 @@ part_answer(struct tk_request *req, struct list_offsets *list,
 	case EARLIEST:
 	case EARLIEST_LOCAL:
 		ret->offset = part.state.log_start;
-		ret->leader_epoch = part.state.leader_epoch;
+		ret->leader_epoch = first_epoch(req, &part);
 		return TK_ERR_NONE;
 	case LATEST_TIERED:
 	case EARLIEST_PENDING:

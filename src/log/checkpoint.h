@@ -58,6 +58,10 @@ int tk_epochs_read_last(int dir_fd, const char *log_name, int32_t *ret_epoch) TK
 int tk_epochs_end(int dir_fd, const char *log_name, int32_t epoch, int32_t *ret_epoch,
     int64_t *ret_end) TK_MUST_CHECK;
 
+/* The epoch in which offset was appended; -ENOENT if no line says so, -EBADMSG.  Any process. */
+int tk_epochs_at(
+    int dir_fd, const char *log_name, int64_t offset, int32_t *ret_epoch) TK_MUST_CHECK;
+
 /* Adds a line (the file is made if need be). */
 int tk_epochs_add(
     int dir_fd, const char *log_name, int32_t epoch, int64_t start_offset) TK_MUST_CHECK;

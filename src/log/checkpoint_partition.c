@@ -143,6 +143,31 @@ tk_epochs_end(int dir_fd, const char *log_name, int32_t epoch, int32_t *ret_epoc
 }
 
 int
+tk_epochs_at(int dir_fd, const char *log_name, int64_t offset, int32_t *ret_epoch)
+{
+	int32_t epoch, found = -1;
+	int64_t start;
+	const char *at;
+	unsigned long count;
+	char *text;
+	int rc;
+
+	rc = epochs_read(dir_fd, log_name, &text, &at, &count);
+	if (rc < 0)
+		return rc;
+	while (*at != '\0' && (at = epoch_line(at, &epoch, &start)) != NULL)
+		if (start <= offset)
+			found = TK_MAX(found, epoch);
+	free(text);
+	if (at == NULL)
+		return -EBADMSG;
+	if (found < 0)
+		return -ENOENT;
+	*ret_epoch = found;
+	return 0;
+}
+
+int
 tk_epochs_add(int dir_fd, const char *log_name, int32_t epoch, int64_t start_offset)
 {
 	const char *lines = "";

@@ -299,6 +299,16 @@ def epochs():
         check(epoch_end(0, name="none", version=version) == (UNKNOWN_TOPIC, -1, -1), "no topic")
         check(epoch_end(0, partition=1, version=version) == (UNKNOWN_TOPIC, -1, -1), "no partition")
         check(epoch_end(0, name="keep", version=version) == (0, 0, 30), "a topic with one epoch")
+    check((offset("epochs", 0, -2)["LeaderEpoch"], offset("epochs", 0, -1)["LeaderEpoch"]) == (1, 5), "epochs of the ends")
+    check(delete({("epochs", 0): 4}) == {("epochs", 0): (0, 4)} and offset("epochs", 0, -4)["LeaderEpoch"] == 2,
+          "the epoch of the first record")
+    check(offset("keep", 0, -2)["LeaderEpoch"] == 0, "a topic with one epoch")
+    for timestamp, least in ((-3, 7), (-4, 8), (-5, 9), (-6, 11), (-7, 99)):
+        for version in range(1, 12):
+            part = offset("keep", 0, timestamp, version)
+            good = {-3: part["Offset"] >= 0, -4: part["Offset"] == 0}.get(timestamp, part["Offset"] == -1)
+            check((part["ErrorCode"], good) == (0, True) if version >= least else
+                  part["ErrorCode"] == UNSUPPORTED_VERSION, "ListOffsets v%d %d: %s" % (version, timestamp, part))
     fill("epochs", 1)
     check(epoch_end(5) == (0, 5, 10) and epoch_end(2) == (0, 2, 7), "the end moves on")
     # A file that says nothing is an error, not an answer.
