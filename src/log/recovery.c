@@ -210,26 +210,6 @@ drop_empty(struct tk_log *log, size_t *i)
 	return rc;
 }
 
-/*
- * An active segment that nothing was left in, behind one that lost its tail, goes too: the log ends
- * where its records do, not behind a hole.
- */
-static int
-drop_empty_end(struct tk_log *log, int64_t end, int64_t *next_offset)
-{
-	struct tk_segment_list *list = &log->segments;
-	const struct tk_segment *last = &list->items[list->count - 1];
-	int rc;
-
-	if (list->count < 2 || last->info.size_bytes > 0 || end < 0 ||
-	    end >= last->info.base_offset)
-		return 0;
-	rc = tk_segment_remove(log->dir->fd, log->name, last->info.base_offset, false);
-	list->count--;
-	*next_offset = end;
-	return rc;
-}
-
 static int
 drop_after(struct tk_log *log, size_t i)
 {
@@ -244,12 +224,31 @@ drop_after(struct tk_log *log, size_t i)
 	return rc;
 }
 
+/*
+ * An active segment that nothing was left in, behind one that lost its tail or all it had, goes
+ * too: the log ends where its records do, not behind a hole.
+ */
+static int
+drop_empty_end(struct tk_log *log, int64_t end, int64_t *next_offset)
+{
+	struct tk_segment_list *list = &log->segments;
+	const struct tk_segment *last = &list->items[list->count - 1];
+	int rc;
+
+	if (last->info.size_bytes > 0 || end < 0 || end >= last->info.base_offset)
+		return 0;
+	rc = tk_segment_remove(log->dir->fd, log->name, last->info.base_offset, false);
+	list->count--;
+	*next_offset = end;
+	return rc < 0 || list->count > 0 ? rc : add_segment(log, end);
+}
+
 static int
 scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 {
 	struct tk_segment_list *list = &log->segments;
+	int64_t end = -1; /* of the records that were read, or where the first would be */
 	bool torn = false;
-	int64_t end = -1; /* of the last segment that was read and not empty */
 	int rc = 0;
 
 	for (size_t i = 0; i < list->count && rc == 0;) {
@@ -263,11 +262,13 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 			    log->dir->path, log->name, (long long)list->items[i].info.base_offset);
 			return -EBADMSG;
 		}
+		if (end < 0)
+			end = list->items[i].info.base_offset;
 		rc = scan_segment(log, &list->items[i], next_offset, &torn);
-		if (rc == 0 && list->items[i].info.size_bytes > 0)
-			end = *next_offset;
 		if (rc == 0 && torn && is_strict(log))
 			rc = drop_after(log, i);
+		if (rc == 0 && list->items[i].info.size_bytes > 0)
+			end = *next_offset;
 		if (rc == 0)
 			rc = drop_empty(log, &i);
 	}

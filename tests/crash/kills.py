@@ -321,8 +321,9 @@ class Round:
 
 def flush_modes(build):
     """Those that the broker knows; None where it knows none."""
-    text = subprocess.run([build + "/takhin", "-p", "/nonexistent", "-T"], check=False,
-                          capture_output=True).stdout.decode()
+    with tempfile.TemporaryDirectory() as folder:
+        text = subprocess.run([build + "/takhin", "-p", folder, "-T"], check=True,
+                              capture_output=True).stdout.decode()
     known = any(line.split("=")[0].strip() == "flush" for line in text.splitlines())
     return ("none", "interval", "commit") if known else (None,)
 

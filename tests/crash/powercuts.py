@@ -227,10 +227,24 @@ class Cut:
                                                                   part.values.get(offset, b"")[:40]))
         return at
 
+    @staticmethod
+    def earliest(conn, part):
+        """Of a log whose first segment was lost before another."""
+        got = conn.call("ListOffsets", 5, {"ReplicaId": -1, "Topics": [{
+            "Name": part.topic, "Partitions": [{"PartitionIndex": part.index, "Timestamp": -2}]}]})
+        row = got["Topics"][0]["Partitions"][0]
+        if row["ErrorCode"] != 0 or row["Offset"] <= 0:
+            raise Broken("%s: offset 0 is out of range, the first is %s" % (part, row))
+        return row["Offset"]
+
     def check_part(self, conn, part):
         at = 0
         while True:
             got = wire.fetch(conn, part.topic, part.index, at, part_bytes=1 << 18)
+            if got["ErrorCode"] == 1 and at == 0 and self.owed.ends.get(str(part), 0) == 0:
+                at = self.earliest(conn, part)
+                self.holes += 1
+                continue
             if got["ErrorCode"] != 0:
                 raise Broken("%s: a Fetch at %d has error %d" % (part, at, got["ErrorCode"]))
             after = self.one(part, got["Records"] or b"", at)

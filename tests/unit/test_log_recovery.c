@@ -221,6 +221,12 @@ test_torn_before_empty(void)
 	env_open(&env);
 	CU_ASSERT(tk_log_state(env.log)->log_end.offset == 5);
 	env_free(&env);
+	env_lived(&env, true); /* nothing at all was left */
+	env_run("truncate -s 0 %s/" LOG_0 "%s", env.data, "");
+	env_run("truncate -s 0 %s/orders-3/00000000000000000005.log%s", env.data, "");
+	expect_recovered(&env, 0);
+	CU_ASSERT(tk_log_state(env.log)->log_start == 0 && env_size(&env, LOG_0) == size);
+	env_free(&env);
 	env_lived(&env, true); /* and one that was not torn keeps it */
 	env_run("truncate -s 0 %s/orders-3/00000000000000000005.log%s", env.data, "");
 	expect_recovered(&env, 5);
