@@ -42,6 +42,7 @@ struct tk_log {
 	int64_t first_timestamp; /* of the segment's first batch; -1 none or unknown */
 	int64_t created_ms;      /* wall clock when the segment began for us */
 	bool no_allocate;        /* the file system cannot */
+	bool stop_prepared;
 
 	bool producers_loaded;
 	struct tk_producers producers;
@@ -106,9 +107,14 @@ int tk_log_snapshot(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
 void tk_log_save_producers(struct tk_log *log, bool force);
 void tk_log_forget_saved_producers(struct tk_log *log);
 
-/* log_sync.c: everything to the disk, as before a clean stop. */
-int tk_log_stop(struct tk_log *log) TK_MUST_CHECK;
 /* Segments that are not known to be on the disk, and all names. */
 int tk_log_sync_everything(struct tk_log *log) TK_MUST_CHECK;
+/*
+ * log_sync.c: a clean stop, in two steps: the files are made complete, then brought to the disk, or
+ * taken to be there if the whole file system was synced in between.
+ */
+bool tk_log_stop_needed(const struct tk_log *log);
+int tk_log_stop_prepare(struct tk_log *log) TK_MUST_CHECK;
+int tk_log_stop(struct tk_log *log, bool synced) TK_MUST_CHECK;
 
 #endif

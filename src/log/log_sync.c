@@ -232,23 +232,55 @@ complete(struct tk_log *log)
 	if (rc == 0)
 		rc = tk_log_snapshot(log, log->state.log_end.offset);
 	if (rc == 0)
-		rc = sync_file(log, log->state.log_end.offset, ".snapshot");
-	if (rc == 0)
 		tk_log_save_producers(log, true);
 	log->allocated = position;
 	return rc;
 }
 
+bool
+tk_log_stop_needed(const struct tk_log *log)
+{
+	return log->made_now || log->state.durable_end < log->state.log_end.offset;
+}
+
 int
-tk_log_stop(struct tk_log *log)
+tk_log_stop_prepare(struct tk_log *log)
+{
+	int rc = 0;
+
+	if (log->state.status == TK_PART_OFFLINE)
+		return -EIO;
+	if (log->state.durable_end < log->state.log_end.offset)
+		rc = complete(log);
+	log->stop_prepared = rc == 0;
+	return rc;
+}
+
+/* Everything of it is on the disk with the rest of the file system. */
+static void
+stop_synced(struct tk_log *log)
+{
+	const struct tk_position end = log->state.log_end;
+
+	for (size_t i = 0; i < log->segments.count; i++)
+		log->segments.items[i].unsynced = false;
+	log->made_now = false;
+	(void)conclude(log, &end, 0);
+}
+
+int
+tk_log_stop(struct tk_log *log, bool synced)
 {
 	const struct tk_position end = log->state.log_end;
 	int rc;
 
-	if (log->state.status == TK_PART_OFFLINE)
-		return -EIO;
+	tk_assert(log->stop_prepared);
+	if (synced) {
+		stop_synced(log);
+		return 0;
+	}
 	if (log->state.durable_end < end.offset) {
-		rc = complete(log);
+		rc = sync_file(log, end.offset, ".snapshot");
 		if (rc < 0)
 			return rc;
 		announce(log, end.offset);

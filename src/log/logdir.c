@@ -22,6 +22,7 @@
 #define CHECKPOINT_EVERY_MS  60000
 #define CLEAN_MARKER_TEXT    "{\"version\":0,\"brokerEpoch\":-1}"
 #define RECOVERY_THREADS_MAX 64u
+#define SYNC_TOGETHER        128u /* partitions */
 #define SAVED_PRODUCERS      "producers"
 
 void
@@ -429,22 +430,52 @@ tk_log_open(struct tk_logdir *dir, const struct tk_log_identity *identity,
 	return 0;
 }
 
-int
-tk_logdir_orphaned_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
+static void
+stop_failed(
+    struct tk_logdir *dir, const struct tk_log *log, int rc, struct tk_log_problem *ret_problem)
+{
+	tk_logdir_say(dir, TK_LEVEL_ERROR, "could not stop partition \"%s\" cleanly: %s", log->name,
+	    strerror(-rc));
+	tk_log_problem_set(
+	    ret_problem, "could not stop partition \"%s\" cleanly: %s", log->name, strerror(-rc));
+}
+
+/*
+ * Syncing file by file takes milliseconds a partition, too long for thousands of them: many are
+ * brought to the disk together.  Should that fail, file by file tells whose fault it is.
+ */
+static int
+stop_logs(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
 {
 	struct tk_log *log;
 	int failed = 0, rc;
+	size_t needed = 0;
+	bool synced;
 
 	TAILQ_FOREACH (log, &dir->logs, link) {
-		rc = tk_log_stop(log);
-		if (rc == 0)
-			continue;
-		tk_logdir_say(dir, TK_LEVEL_ERROR, "could not stop partition \"%s\" cleanly: %s",
-		    log->name, strerror(-rc));
-		tk_log_problem_set(ret_problem, "could not stop partition \"%s\" cleanly: %s",
-		    log->name, strerror(-rc));
-		failed = rc;
+		needed += tk_log_stop_needed(log) ? 1 : 0;
+		rc = tk_log_stop_prepare(log);
+		if (rc < 0) {
+			stop_failed(dir, log, rc, ret_problem);
+			failed = rc;
+		}
 	}
+	synced = needed >= SYNC_TOGETHER && tk_file_sync_all(dir->fd) == 0;
+	TAILQ_FOREACH (log, &dir->logs, link) {
+		rc = log->stop_prepared ? tk_log_stop(log, synced) : 0;
+		if (rc < 0) {
+			stop_failed(dir, log, rc, ret_problem);
+			failed = rc;
+		}
+	}
+	return failed;
+}
+
+int
+tk_logdir_orphaned_stop(struct tk_logdir *dir, struct tk_log_problem *ret_problem)
+{
+	int failed = stop_logs(dir, ret_problem), rc;
+
 	rc = tk_file_sync_dir(dir->fd, ".");
 	if (rc == 0)
 		rc = tk_logdir_checkpoint(dir);

@@ -5,10 +5,13 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int (*tk_file_fault)(enum tk_file_op op, const char *path, int fd, size_t *bytes);
@@ -215,6 +218,35 @@ tk_file_sync_data(int fd)
 	if (rc < 0)
 		return rc;
 	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+/* What is known to pass on errors of writing back. */
+static bool
+sync_all_tells(int dir_fd)
+{
+	struct utsname name;
+	unsigned major = 0, minor = 0;
+	struct statfs fs;
+
+	if (uname(&name) < 0 || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		return false;
+	if (major < 5 || (major == 5 && minor < 8) || fstatfs(dir_fd, &fs) < 0)
+		return false;
+	return fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_SUPER_MAGIC ||
+	       fs.f_type == BTRFS_SUPER_MAGIC || fs.f_type == TMPFS_MAGIC;
+}
+
+int
+tk_file_sync_all(int dir_fd)
+{
+	int rc;
+
+	if (!sync_all_tells(dir_fd))
+		return -EOPNOTSUPP;
+	rc = fault(TK_FILE_SYNC, NULL, dir_fd);
+	if (rc < 0)
+		return rc;
+	return syncfs(dir_fd) < 0 ? -errno : 0;
 }
 
 int

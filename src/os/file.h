@@ -77,6 +77,12 @@ void tk_file_drop_pages(int fd);
 int tk_file_sync(int fd) TK_MUST_CHECK;
 int tk_file_sync_data(int fd) TK_MUST_CHECK;
 
+/*
+ * The whole file system that dir_fd is of.  Fails also for what could not be written since dir_fd
+ * was opened; -EOPNOTSUPP where the kernel (before 5.8) or the file system would not tell of that.
+ */
+int tk_file_sync_all(int dir_fd) TK_MUST_CHECK;
+
 /* Syncs the directory at path (relative to dir_fd), so that names in it are on the disk. */
 int tk_file_sync_dir(int dir_fd, const char *path) TK_MUST_CHECK;
 

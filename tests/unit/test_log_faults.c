@@ -534,9 +534,105 @@ test_mode_changes(void)
 	env_free(&env);
 }
 
+#define MANY 200
+
+static int syncs, syncs_to_fail;
+
+static int
+count_syncs(enum tk_file_op op, const char *path, int fd, size_t *bytes)
+{
+	(void)path;
+	(void)fd;
+	(void)bytes;
+	if (op != TK_FILE_SYNC)
+		return 0;
+	syncs++;
+	return syncs <= syncs_to_fail ? -EIO : 0;
+}
+
+static void
+many_open(struct env *env, struct tk_log **logs, int64_t expected_end)
+{
+	CU_ASSERT_FATAL(env_open_dir(env) == 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct tk_log_identity identity = { .topic = "many",
+			.partition = (int32_t)i,
+			.slot = i + 1,
+			.incarnation = i + 100 };
+
+		CU_ASSERT_FATAL(
+		    tk_log_open(env->dir, &identity, &env->config, &logs[i], &env->problem) == 0);
+		CU_ASSERT(tk_log_state(logs[i])->log_end.offset == expected_end);
+	}
+}
+
+static void
+many_append(struct tk_log **logs)
+{
+	struct env_bytes one = env_batch(&(struct env_batch){ .value_bytes = 300 });
+
+	for (int i = 0; i < MANY; i++) {
+		struct tk_append append = env_append_of(&one), *pointer = &append;
+
+		CU_ASSERT(tk_log_append(logs[i], &pointer, 1, 1) == 1);
+	}
+	free(one.data);
+}
+
+/* Syncs fail the first so many times; the result of the stop, and how many syncs it took. */
+static int
+many_stop(struct env *env, struct tk_log **logs, int fail)
+{
+	int rc;
+
+	syncs = 0;
+	syncs_to_fail = fail;
+	tk_file_fault = count_syncs;
+	rc = tk_logdir_clean_stop(env->dir, &env->problem);
+	tk_file_fault = NULL;
+	for (int i = 0; i < MANY; i++) {
+		CU_ASSERT(rc < 0 || tk_log_state(logs[i])->durable_end ==
+					tk_log_state(logs[i])->log_end.offset);
+		tk_log_close(&logs[i]);
+	}
+	tk_logdir_close(&env->dir);
+	return rc;
+}
+
+/* Thousands of partitions are brought to the disk together; what fails together is tried alone. */
+static void
+test_stop_many(void)
+{
+	struct tk_log *logs[MANY];
+	struct env env;
+	bool together;
+
+	env_init(&env);
+	many_open(&env, logs, 0);
+	many_append(logs);
+	CU_ASSERT(many_stop(&env, logs, 0) == 0);
+	together = syncs < MANY;
+	if (!together)
+		printf("(this file system is synced file by file) ");
+	CU_ASSERT(tk_logdir_mark_clean(env.data) == 0);
+	many_open(&env, logs, 1);
+	many_append(logs);
+	CU_ASSERT(many_stop(&env, logs, together ? 1 : 0) == 0);
+	CU_ASSERT(syncs > 3 * MANY); /* each its own */
+	many_open(&env, logs, 2);
+	many_append(logs);
+	CU_ASSERT(many_stop(&env, logs, 2) == -EIO);
+	CU_ASSERT(strstr(env.problem.text, "many-") != NULL);
+	many_open(&env, logs, 3);
+	CU_ASSERT(many_stop(&env, logs, 0) == 0);
+	env.dir = NULL;
+	env_free(&env);
+}
+
 TK_UNIT_MAIN("log faults", { "short writes", test_short_writes },
     { "file size limit", test_file_size_limit }, { "full disk", test_full_disk },
     { "failed sync", test_failed_sync }, { "stop after a roll", test_stop_after_roll },
     { "own name", test_own_name }, { "every operation fails once", test_every_operation },
     { "commits, every operation fails", test_commit_every_operation },
-    { "reopened in doubt", test_reopened_in_doubt }, { "mode changes", test_mode_changes })
+    { "reopened in doubt", test_reopened_in_doubt }, { "mode changes", test_mode_changes },
+    { "many stop together", test_stop_many })
