@@ -90,6 +90,7 @@ produce_part_check(struct produce *produce, struct produce_part *part, struct tk
 	if (error != TK_ERR_NONE)
 		return error;
 	rules = (struct tk_batch_rules){ .produce_version = req->version,
+		.compacted = (topic->config->cleanup_policy & TK_CLEANUP_COMPACT) != 0,
 		.log_append_time = topic->config->timestamp_type == TK_TIMESTAMP_LOG_APPEND_TIME,
 		.max_message_bytes = (int32_t)topic->config->max_message_bytes,
 		.now_ms = tk_clock_wall_ms(),

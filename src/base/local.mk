@@ -8,6 +8,7 @@ libtkbase_a_SOURCES = \
 	src/base/crc32c.c src/base/crc32c.h \
 	src/base/endian.h \
 	src/base/errlog.c src/base/errlog.h \
+	src/base/hash128.c src/base/hash128.h \
 	src/base/heap.c src/base/heap.h \
 	src/base/killpoint.c src/base/killpoint.h \
 	src/base/map.c src/base/map.h \

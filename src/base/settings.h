@@ -134,6 +134,13 @@ struct tk_settings {
 	int64_t producer_id_expiration_check_interval_ms;
 	int64_t producer_state_max_bytes;
 
+	/* compaction */
+	bool log_cleaner_enable;
+	int64_t log_cleaner_backoff_ms;
+	int64_t log_cleaner_dedupe_buffer_size;
+	int64_t log_cleaner_delete_retention_ms;
+	int64_t log_cleaner_min_compaction_lag_ms;
+
 	/* about the settings themselves */
 	const char *prefix;                      /* what relative paths stand on; absolute */
 	const char *file;                        /* the settings file, or NULL if there was none */

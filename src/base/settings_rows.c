@@ -497,6 +497,52 @@ static const struct tk_setting rows[] = {
 	    .help = "Memory of a data directory's writer for idempotent producers, some 300 bytes "
 		    "for each and partition; beyond it the longest idle are forgotten.",
 	},
+
+	{
+	    BOOL(log_cleaner_enable),
+	    .section = "Compaction",
+	    .kafka_key = "log.cleaner.enable",
+	    .default_text = "true",
+	    .reloadable = true,
+	    .help = "Compact the topics whose cleanup.policy says so.",
+	},
+	{
+	    DURATION(log_cleaner_backoff_ms),
+	    .kafka_key = "log.cleaner.backoff.ms",
+	    .default_text = "15s",
+	    .min = 0,
+	    .max = INT32_MAX,
+	    .reloadable = true,
+	    .help = "Time between two looks for a partition to compact, when there was none.",
+	},
+	{
+	    SIZE(log_cleaner_dedupe_buffer_size),
+	    .kafka_key = "log.cleaner.dedupe.buffer.size",
+	    .default_text = "128MiB",
+	    .min = MIB,
+	    .max = 1024 * GIB,
+	    .reloadable = true,
+	    .help = "Memory for the keys of what is compacted in one pass, 24 bytes each.  A "
+		    "partition whose smallest part to compact has more keys is not compacted.",
+	},
+	{
+	    DURATION(log_cleaner_delete_retention_ms),
+	    .kafka_key = "log.cleaner.delete.retention.ms",
+	    .default_text = "1d",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "How long a compacted topic keeps the marks of deleted keys.",
+	},
+	{
+	    DURATION(log_cleaner_min_compaction_lag_ms),
+	    .kafka_key = "log.cleaner.min.compaction.lag.ms",
+	    .default_text = "0",
+	    .min = 0,
+	    .max = INT64_MAX,
+	    .reloadable = true,
+	    .help = "A record of a compacted topic is left alone for this time.",
+	},
 };
 
 static const struct tk_setting listener_rows[] = {

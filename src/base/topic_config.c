@@ -19,8 +19,8 @@
 
 /* What a value came to. */
 struct parsed {
-	int64_t number;      /* of INT, LONG, BOOLEAN and, as a place in row->words, STRING */
-	double fraction;     /* of DOUBLE */
+	int64_t number;  /* as the field has it; a STRING's place in row->words, a LIST's bits */
+	double fraction; /* of DOUBLE */
 	const char *trimmed; /* of the rest: where it begins and how long it is */
 	size_t trimmed_len;
 };
@@ -117,10 +117,12 @@ parse_fraction(const struct refusal *refusal, const char *text, struct parsed *p
 	char *end;
 
 	parsed->fraction = strtod(text, &end);
+	parsed->number = 0;
 	if (end == text || *end != '\0' || isnan(parsed->fraction))
 		return refuse(refusal, "must be a number");
 	if (parsed->fraction < (double)row->min || parsed->fraction > (double)row->max)
 		return refuse(refusal, "must be from %" PRId64 " to %" PRId64, row->min, row->max);
+	parsed->number = (int64_t)(parsed->fraction * TK_CONFIG_MILLIONTHS + 0.5);
 	return 0;
 }
 
@@ -138,11 +140,12 @@ parse_word(const struct refusal *refusal, const char *text, struct parsed *parse
 	return refuse(refusal, "is none that Kafka knows");
 }
 
-/* Each word of a list must be known, and there must be one. */
+/* Each word of a list must be known, and there must be one: a bit each. */
 static int
 parse_word_list(const struct refusal *refusal, char *text, struct parsed *parsed)
 {
 	char *save, *part = strtok_r(text, ",", &save);
+	int64_t bits = 0;
 	int rc = 0;
 
 	if (part == NULL)
@@ -153,8 +156,10 @@ parse_word_list(const struct refusal *refusal, char *text, struct parsed *parsed
 
 		trim(part, &word);
 		rc = trimmed_copy(&word, copy) ? parse_word(refusal, copy, &word) : -EINVAL;
+		if (rc == 0)
+			bits |= INT64_C(1) << word.number;
 	}
-	parsed->number = 0;
+	parsed->number = bits;
 	return rc;
 }
 
@@ -285,6 +290,19 @@ setting_number(const struct tk_settings *settings, const char *path)
 	}
 }
 
+/* The default of a row that no broker setting gives. */
+static int64_t
+text_number(const struct tk_topic_config_row *row)
+{
+	char err[1];
+	struct refusal refusal = { .row = row, .value = row->default_text, .err = err };
+	struct parsed parsed;
+	int rc = parse(&refusal, &parsed);
+
+	tk_assert(rc == 0);
+	return parsed.number;
+}
+
 void
 tk_topic_config_defaults(const struct tk_settings *settings, struct tk_topic_config *ret_config)
 {
@@ -295,7 +313,31 @@ tk_topic_config_defaults(const struct tk_settings *settings, struct tk_topic_con
 	for (size_t i = 0; i < count; i++)
 		if (rows[i].has_effect)
 			*row_field(&rows[i], ret_config) =
-			    setting_number(settings, rows[i].setting);
+			    rows[i].setting != NULL ? setting_number(settings, rows[i].setting)
+						    : text_number(&rows[i]);
+}
+
+/* The words of a list whose bits are set. */
+static const char *
+list_value(const struct tk_topic_config_row *row, int64_t bits, struct tk_arena *arena)
+{
+	const char *text = "";
+
+	for (size_t i = 0; row->words[i] != NULL && text != NULL; i++)
+		if ((bits & INT64_C(1) << i) != 0)
+			text = tk_arena_printf(
+			    arena, "%s%s%s", text, *text == '\0' ? "" : ",", row->words[i]);
+	return text;
+}
+
+/* As Java writes a double. */
+static const char *
+fraction_value(int64_t millionths, struct tk_arena *arena)
+{
+	const char *text = tk_arena_printf(arena, "%g", (double)millionths / TK_CONFIG_MILLIONTHS);
+
+	return text == NULL || strchr(text, '.') != NULL ? text
+							 : tk_arena_printf(arena, "%s.0", text);
 }
 
 /* What is in effect, as text; NULL without memory. */
@@ -308,6 +350,10 @@ row_value(const struct tk_topic_config_row *row, const struct tk_topic_config *c
 	if (!row->has_effect)
 		return row->default_text;
 	field = (const int64_t *)(const void *)((const char *)config + row->offset);
+	if (row->type == TK_CONFIG_LIST)
+		return list_value(row, *field, arena);
+	if (row->type == TK_CONFIG_DOUBLE)
+		return fraction_value(*field, arena);
 	if (row->words != NULL)
 		return row->words[*field];
 	if (row->type == TK_CONFIG_BOOLEAN)

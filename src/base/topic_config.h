@@ -11,6 +11,13 @@
 
 #include "base/settings.h"
 
+/* Of the list cleanup.policy, in the order of its words in the table. */
+#define TK_CLEANUP_COMPACT 1
+#define TK_CLEANUP_DELETE  2
+
+/* A DOUBLE of 1. */
+#define TK_CONFIG_MILLIONTHS 1000000
+
 /* What is in effect for a topic. */
 struct tk_topic_config {
 	int64_t retention_ms;    /* -1: for ever */
@@ -25,7 +32,11 @@ struct tk_topic_config {
 	int64_t timestamp_type;                                  /* enum tk_timestamp_type */
 	int64_t timestamp_before_max_ms, timestamp_after_max_ms; /* INT64_MAX: no bound */
 	int64_t preallocate;                                     /* 0 or 1 */
-	uint64_t set; /* bit i: row i was set for the topic */
+	int64_t cleanup_policy; /* TK_CLEANUP_ bits, at least one */
+	int64_t delete_retention_ms;
+	int64_t min_compaction_lag_ms, max_compaction_lag_ms;
+	int64_t min_cleanable_dirty_ratio; /* in millionths */
+	uint64_t set;                      /* bit i: row i was set for the topic */
 };
 
 /* What a value may be: the text's form, beside its Kafka type. */

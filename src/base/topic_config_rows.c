@@ -11,8 +11,7 @@
 #define FOR_EVER     "9223372036854775807"
 
 static const char *const timestamp_types[] = { "CreateTime", "LogAppendTime", NULL };
-static const char *const policies[] = { "delete", NULL };
-static const char *const policies_later[] = { "compact", NULL };
+static const char *const policies[] = { "compact", "delete", NULL };
 static const char *const compressions[] = { "producer", NULL };
 static const char *const compressions_later[] = { "uncompressed", "zstd", "lz4", "snappy", "gzip",
 	NULL };
@@ -24,9 +23,9 @@ static const struct tk_topic_config_row rows[] = {
 	    .default_text = "delete",
 	    .synonyms = { "log.cleanup.policy" },
 	    .words = policies,
-	    .words_later = policies_later,
-	    NO_EFFECT,
-	    .help = "What is done with old segments: this version deletes them.",
+	    FIELD(cleanup_policy),
+	    .help = "What is done with old segments: they are deleted, or of each key only the "
+		    "last record is kept, or both.",
 	},
 	{
 	    .name = "compression.gzip.level",
@@ -71,11 +70,11 @@ static const struct tk_topic_config_row rows[] = {
 	{
 	    .name = "delete.retention.ms",
 	    .type = TK_CONFIG_LONG,
-	    .default_text = "86400000",
+	    .setting = "log_cleaner_delete_retention_ms",
 	    .synonyms = { "log.cleaner.delete.retention.ms" },
 	    .min = 0,
 	    .max = INT64_MAX,
-	    NO_EFFECT,
+	    FIELD(delete_retention_ms),
 	    .help = "How long a compacted topic keeps the marks of deleted keys.",
 	},
 	{
@@ -160,7 +159,7 @@ static const struct tk_topic_config_row rows[] = {
 	    .synonyms = { "log.cleaner.max.compaction.lag.ms" },
 	    .min = 1,
 	    .max = INT64_MAX,
-	    NO_EFFECT,
+	    FIELD(max_compaction_lag_ms),
 	    .help = "A record of a compacted topic is looked at again within this time.",
 	},
 	{
@@ -210,17 +209,17 @@ static const struct tk_topic_config_row rows[] = {
 	    .synonyms = { "log.cleaner.min.cleanable.ratio" },
 	    .min = 0,
 	    .max = 1,
-	    NO_EFFECT,
+	    FIELD(min_cleanable_dirty_ratio),
 	    .help = "Share of a compacted log that must be new before it is compacted again.",
 	},
 	{
 	    .name = "min.compaction.lag.ms",
 	    .type = TK_CONFIG_LONG,
-	    .default_text = "0",
+	    .setting = "log_cleaner_min_compaction_lag_ms",
 	    .synonyms = { "log.cleaner.min.compaction.lag.ms" },
 	    .min = 0,
 	    .max = INT64_MAX,
-	    NO_EFFECT,
+	    FIELD(min_compaction_lag_ms),
 	    .help = "A record of a compacted topic is left alone for this time.",
 	},
 	{

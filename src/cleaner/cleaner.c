@@ -1,5 +1,6 @@
 /*
- * The cleaner process: retention, at intervals.  It writes nothing; writers delete what it names.
+ * The cleaner process: retention, at intervals, and compaction.  It writes nothing but new files
+ * beside the segments; writers delete what it names and put in place what it has cleaned.
  *
  * Every log.retention.check.interval.ms a round begins in each data directory, unless the last one
  * is still under way.  The first comes soon after the start.  Nothing it holds matters: it stops at
@@ -50,8 +51,8 @@ cleaner_tell_directories(struct tk_cleaner *cleaner)
 	tk_meta_set_directories(cleaner->meta, ids, cleaner->tie_count);
 }
 
-static int
-cleaner_catch_up(struct tk_cleaner *cleaner)
+int
+tk_cleaner_catch_up(struct tk_cleaner *cleaner)
 {
 	const struct tk_zone *zone = tk_cleaner_tie_zone(&cleaner->ties[TK_META_DIRECTORY]);
 	int rc = zone == NULL ? -EAGAIN : cleaner_open_directories(cleaner);
@@ -71,7 +72,7 @@ static void
 cleaner_due(struct tk_timer *timer)
 {
 	struct tk_cleaner *cleaner = TK_CONTAINER_OF(timer, struct tk_cleaner, due);
-	int rc = cleaner_catch_up(cleaner);
+	int rc = tk_cleaner_catch_up(cleaner);
 
 	if (rc < 0 && rc != -EAGAIN)
 		tk_err("could not look at the partitions: %s", strerror(-rc));
@@ -103,6 +104,7 @@ cleaner_stop(struct tk_process *proc, bool fast)
 	(void)fast;
 	if (proc->loop == NULL)
 		_exit(0); /* was never told to go */
+	tk_quarantine_end(true);
 	tk_process_exit(proc, 0);
 }
 
@@ -114,6 +116,7 @@ cleaner_commit(struct tk_process *proc, const struct tk_settings *settings)
 	if (cleaner->meta != NULL)
 		tk_meta_set_settings(cleaner->meta, settings);
 	cleaner_schedule(cleaner, settings);
+	tk_compaction_commit(&cleaner->compaction);
 }
 
 static const struct tk_process_ops cleaner_ops = { .stop = cleaner_stop, .commit = cleaner_commit };
@@ -122,6 +125,7 @@ static void
 cleaner_free(struct tk_cleaner *cleaner)
 {
 	tk_timer_stop(cleaner->loop, &cleaner->due);
+	tk_compaction_free(&cleaner->compaction);
 	tk_meta_close(&cleaner->meta);
 	tk_reader_free(&cleaner->reader);
 	for (size_t i = 0; i < cleaner->tie_count; i++)
@@ -148,6 +152,7 @@ tk_cleaner_main(struct tk_cycle *cycle, const struct tk_birth *birth)
 	for (unsigned i = 0; i < cleaner->tie_count; i++)
 		tk_cleaner_tie_init(cleaner, i);
 	cleaner_schedule(cleaner, self.proc.settings);
+	tk_compaction_init(cleaner);
 	tk_process_ready(&self.proc);
 	rc = tk_process_run(&self.proc);
 	cleaner_free(cleaner);

@@ -30,6 +30,8 @@ part_take(struct tk_cleaner_tie *tie, const struct tk_meta_topic *topic, int32_t
 
 	if (partition->incarnation == 0 || partition->directory != tie->index)
 		return false;
+	if ((topic->config->cleanup_policy & TK_CLEANUP_DELETE) == 0)
+		return false;
 	part->slot = partition->slot;
 	part->incarnation = partition->incarnation;
 	part->retention_ms = topic->config->retention_ms;

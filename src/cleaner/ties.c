@@ -1,7 +1,8 @@
 /*
  * The cleaner's ties to the writers, one a data directory.  A tie lasts as long as the process; its
- * channel ends with the writer and is made anew when there is something to ask.  One question is
- * under way a tie; a channel that ends leaves it unanswered, and the round asks again.
+ * channel ends with the writer and is made anew when there is something to ask.  One question of
+ * retention's is under way a tie, which is asked again if the channel ends, and one of compaction's
+ * over all of them, which is not.
  */
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,8 @@ tie_frame(struct tk_channel *chan, const struct tk_frame *frame, const void *pay
 {
 	struct tk_cleaner_tie *tie = tk_channel_owner(chan);
 
+	if ((frame->id & TK_COMPACTION_ID) != 0)
+		return tk_compaction_frame(tie, frame, payload);
 	if (tie->frame_id == 0 || frame->id != tie->frame_id)
 		return false;
 	tie->frame_id = 0;
@@ -58,6 +61,7 @@ tie_closed(struct tk_channel *chan)
 	tie->frame_id = 0;
 	if (tie->walking)
 		(void)tk_timer_start(tie->cleaner->loop, &tie->retry, RETRY_MS);
+	tk_compaction_lost(tie);
 }
 
 static const struct tk_channel_ops tie_ops = { .frame = tie_frame, .closed = tie_closed };
@@ -94,6 +98,15 @@ tk_cleaner_tie_ask(
 	if (tk_errlog_allowed(&limit, 5))
 		tk_warn("could not reach writer %u: %s", tie->index, strerror(-rc));
 	(void)tk_timer_start(tie->cleaner->loop, &tie->retry, RETRY_MS);
+}
+
+int
+tk_cleaner_tie_send(struct tk_cleaner_tie *tie, enum tk_frame_type type, uint64_t id,
+    const void *payload, size_t len)
+{
+	int rc = tie->chan == NULL ? tie_connect(tie) : 0;
+
+	return rc < 0 ? rc : tk_channel_send1(tie->chan, type, id, payload, len);
 }
 
 const struct tk_zone *

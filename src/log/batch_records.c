@@ -132,3 +132,20 @@ tk_record_walk_next(struct tk_record_walk *walk, struct tk_record_head *ret_head
 	walk->skip = (uint64_t)(ret_head->body_bytes - ret_head->head_bytes);
 	return 1;
 }
+
+int
+tk_record_walk_key(struct tk_record_walk *walk, int32_t *ret_len)
+{
+	const uint8_t *at;
+	int rc;
+
+	while (!walk->ended && walk->end - walk->at < 5) {
+		rc = walk_fill(walk);
+		if (rc < 0)
+			return rc;
+	}
+	at = tk_varint_get(walk->buffer + walk->at, walk->buffer + walk->end, ret_len);
+	if (at == NULL || *ret_len < -1)
+		return -EBADMSG;
+	return (uint64_t)(at - walk->buffer) - walk->at > walk->skip ? -EBADMSG : 0;
+}

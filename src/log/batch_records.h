@@ -159,4 +159,7 @@ void tk_record_walk_init(struct tk_record_walk *walk, struct tk_inflate *stream)
 /* The next record's head: 1, 0 at the end of the stream, -EBADMSG, or what the stream said. */
 int tk_record_walk_next(struct tk_record_walk *walk, struct tk_record_head *ret_head) TK_MUST_CHECK;
 
+/* After _next: the length of that record's key, -1 if it has none; 0, -EBADMSG, or as above. */
+int tk_record_walk_key(struct tk_record_walk *walk, int32_t *ret_len) TK_MUST_CHECK;
+
 #endif

@@ -44,4 +44,11 @@ void tk_inflate_free(struct tk_inflate **stream);
  */
 ssize_t tk_codec_read(struct tk_inflate *stream, void *buf, size_t room) TK_MUST_CHECK;
 
+/*
+ * The other way, all at once: data compressed, behind head_bytes that the caller fills in; to be
+ * freed.  0, -ENOMEM, -EINVAL: no such codec, or what a library had against it.
+ */
+int tk_deflate(enum tk_codec codec, const void *data, size_t len, size_t head_bytes,
+    uint8_t **ret_data, size_t *ret_len) TK_MUST_CHECK;
+
 #endif

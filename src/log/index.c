@@ -3,6 +3,8 @@
  */
 #include "log/index.h"
 
+#include <stdio.h>
+
 #include "base/endian.h"
 #include "log/segment.h"
 #include "os/file.h"
@@ -116,6 +118,39 @@ tk_index_open(int dir_fd, const char *log_name, int64_t base_offset, int64_t end
 	}
 	*ret_index = index;
 	*ret_position = position;
+	return 0;
+}
+
+static int
+index_file_create(
+    int dir_fd, const char *log_name, int64_t base_offset, const char *tail, int *ret_fd)
+{
+	char path[TK_SEGMENT_PATH_MAX];
+
+	tk_segment_path(path, log_name, base_offset, tail);
+	return tk_file_open(dir_fd, path, O_RDWR | O_CREAT | O_EXCL, 0640, ret_fd);
+}
+
+int
+tk_index_create(int dir_fd, const char *log_name, int64_t base_offset, const char *tail,
+    struct tk_index *ret_index)
+{
+	struct tk_index index = TK_INDEX_CLOSED;
+	char name[64];
+	int rc;
+
+	index.base_offset = index.max_timestamp_offset = base_offset;
+	index.max_timestamp = index.last_time = index.written_time = -1;
+	(void)snprintf(name, sizeof(name), ".index%s", tail);
+	rc = index_file_create(dir_fd, log_name, base_offset, name, &index.offset_fd);
+	(void)snprintf(name, sizeof(name), ".timeindex%s", tail);
+	if (rc == 0)
+		rc = index_file_create(dir_fd, log_name, base_offset, name, &index.time_fd);
+	if (rc < 0) {
+		tk_index_close(&index);
+		return rc;
+	}
+	*ret_index = index;
 	return 0;
 }
 

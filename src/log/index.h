@@ -49,6 +49,13 @@ struct tk_index {
 int tk_index_open(int dir_fd, const char *log_name, int64_t base_offset, int64_t end_offset,
     int64_t end_position, struct tk_index *ret_index, int64_t *ret_position) TK_MUST_CHECK;
 
+/*
+ * Makes both files anew, empty, with tail behind their names (a .cleaned one, say); what was there
+ * is an error.
+ */
+int tk_index_create(int dir_fd, const char *log_name, int64_t base_offset, const char *tail,
+    struct tk_index *ret_index) TK_MUST_CHECK;
+
 /* Throws all entries away, to be fed anew from position 0. */
 int tk_index_clear(struct tk_index *index) TK_MUST_CHECK;
 

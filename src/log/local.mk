@@ -6,6 +6,7 @@ libtklog_a_SOURCES = \
 	src/log/checkpoint.c src/log/checkpoint.h \
 	src/log/checkpoint_partition.c \
 	src/log/codec.c src/log/codec.h src/log/codec_private.h \
+	src/log/codec_deflate.c \
 	src/log/codec_snappy.c \
 	src/log/index.c src/log/index.h \
 	src/log/index_read.c src/log/index_read.h \
@@ -19,6 +20,7 @@ libtklog_a_SOURCES = \
 	src/log/log_producers.c \
 	src/log/log_roll.c \
 	src/log/log_rescue.c \
+	src/log/log_swap.c \
 	src/log/log_sync.c \
 	src/log/logdir.c \
 	src/log/logdir.h \

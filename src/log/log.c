@@ -135,6 +135,21 @@ tk_log_segments(struct tk_log *log, struct tk_segment_info **ret_infos, size_t *
 	return 0;
 }
 
+int64_t
+tk_log_clean_point(const struct tk_log *log)
+{
+	return log->clean_point;
+}
+
+int
+tk_log_set_clean_point(struct tk_log *log, int64_t offset)
+{
+	if (offset < 0 || offset > log->state.log_end.offset)
+		return -EINVAL;
+	log->clean_point = offset;
+	return tk_logdir_write_clean_points(log->dir);
+}
+
 const struct tk_part_state *
 tk_log_state(const struct tk_log *log)
 {

@@ -160,6 +160,28 @@ void tk_log_rescue_drop(struct tk_log **rescued);
  */
 void tk_log_try_again(struct tk_log *log, int64_t now_ms);
 
+#define TK_CLEANED_SOURCES_MAX 64u
+
+/* A segment that a cleaned one stands for. */
+struct tk_cleaned_source {
+	int64_t base_offset;
+	uint64_t log_inode;
+};
+
+/*
+ * Puts the cleaned segment of job (files "<base>.log.<job>.cleaned" and so on, synced) in the place
+ * of sources, which are the partition's own, closed, and follow each other.  0; -ESTALE: they are
+ * not any more, nothing changed; other -errno: as before, or offline.
+ */
+int tk_log_swap(struct tk_log *log, uint64_t job, const struct tk_cleaned_source *sources,
+    size_t count) TK_MUST_CHECK;
+
+/* The first offset that compaction has not passed; -1 if it never has. */
+int64_t tk_log_clean_point(const struct tk_log *log);
+
+/* Sets it and writes the checkpoint; 0 or -errno. */
+int tk_log_set_clean_point(struct tk_log *log, int64_t offset) TK_MUST_CHECK;
+
 /* All segments in order, to be freed by the caller. */
 int tk_log_segments(
     struct tk_log *log, struct tk_segment_info **ret_infos, size_t *ret_count) TK_MUST_CHECK;

@@ -57,30 +57,38 @@ tk_log_feed_index(int fd, struct tk_index *index, int64_t interval_bytes, int64_
 	return rc;
 }
 
-/* Removes what deletions of a former life left behind. */
-static void
+/*
+ * Removes what deletions of a former life left behind.  True: it was in the middle of a swap, or
+ * compaction was under way.
+ */
+static bool
 sweep(struct tk_log *log)
 {
 	const struct dirent *entry;
+	bool swapping = false;
 	DIR *dir;
 	int fd, rc;
 
 	if (tk_file_open(log->dir->fd, log->name, O_RDONLY | O_DIRECTORY, 0, &fd) < 0)
-		return;
+		return false;
 	dir = fdopendir(fd);
 	if (dir == NULL) {
 		tk_file_close(&fd);
-		return;
+		return false;
 	}
 	while ((entry = readdir(dir)) != NULL) {
 		const char *dot = strrchr(entry->d_name, '.');
 
-		if (dot == NULL || (strcmp(dot, ".deleted") != 0 && strcmp(dot, ".tmp") != 0))
+		if (dot == NULL)
+			continue;
+		swapping |= strcmp(dot, ".swap") == 0 || strcmp(dot, ".cleaned") == 0;
+		if (strcmp(dot, ".deleted") != 0 && strcmp(dot, ".tmp") != 0)
 			continue;
 		rc = tk_file_unlink(fd, entry->d_name);
 		(void)rc; /* it is litter still, and found again */
 	}
 	(void)closedir(dir);
+	return swapping;
 }
 
 /* Segments after the published end were made by a roll that never counted. */
@@ -181,12 +189,14 @@ int
 tk_log_load_segments(struct tk_log *log)
 {
 	struct tk_segment_list list;
-	int rc;
+	int rc = 0;
 
 	if (log->segments_loaded)
 		return 0;
-	sweep(log);
-	rc = tk_segment_list_read(log->dir->fd, log->name, &list);
+	if (sweep(log))
+		rc = tk_recovery_leftovers(log);
+	if (rc == 0)
+		rc = tk_segment_list_read(log->dir->fd, log->name, &list);
 	if (rc < 0)
 		return rc;
 	rc = drop_later(log, &list);

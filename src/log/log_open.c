@@ -45,6 +45,7 @@ tk_log_new(struct tk_logdir *dir, const struct tk_log_identity *identity,
 	log->loose_snapshot = -1;
 	log->producers.pool = &dir->producers;
 	log->named = -1;
+	log->clean_point = -1;
 	log->state = (struct tk_part_state){ .incarnation = identity->incarnation,
 		.status = TK_PART_ONLINE,
 		.leader_epoch = identity->leader_epoch,
@@ -246,7 +247,9 @@ take_sizes(struct tk_log *log)
 	int64_t first, end;
 	int rc;
 
-	rc = tk_segment_list_read(log->dir->fd, log->name, &log->segments);
+	rc = tk_recovery_leftovers(log);
+	if (rc == 0)
+		rc = tk_segment_list_read(log->dir->fd, log->name, &log->segments);
 	if (rc == 0 && log->segments.count == 0)
 		rc = -ENOENT;
 	if (rc < 0)
@@ -402,11 +405,25 @@ take_entry(const struct tk_checkpoint *checkpoint, const char *name)
 		entry->taken = true;
 }
 
+/* A point past the end, or in a log that was just made, is another log's. */
+static void
+take_clean_point(struct tk_log *log)
+{
+	struct tk_checkpoint_entry *entry = tk_checkpoint_find(&log->dir->clean_points, log->name);
+
+	if (entry == NULL)
+		return;
+	entry->taken = true;
+	if (!log->made_now && entry->offset <= log->state.log_end.offset)
+		log->clean_point = entry->offset;
+}
+
 int
 tk_log_finish(struct tk_log *log)
 {
 	take_entry(&log->dir->recovery_points, log->name);
 	take_entry(&log->dir->log_starts, log->name);
+	take_clean_point(log);
 	TAILQ_INSERT_TAIL(&log->dir->logs, log, link);
 	tk_log_join_producers(log);
 	tk_log_publish(log);

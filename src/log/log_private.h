@@ -53,6 +53,7 @@ struct tk_log {
 	/* While it is recovered: what its record in the zone said, where that is believed. */
 	enum tk_log_doubt doubt;
 	int64_t known_start, known_durable;
+	int64_t clean_point; /* as in the cleaner's checkpoint; -1 none */
 
 	void *user;
 };

@@ -260,6 +260,7 @@ tk_logdir_close(struct tk_logdir **pdir)
 	tk_doomed_free(dir);
 	tk_checkpoint_free(&dir->recovery_points);
 	tk_checkpoint_free(&dir->log_starts);
+	tk_checkpoint_free(&dir->clean_points);
 	tk_zone_close(&dir->zone);
 	tk_file_close(&dir->run_dir_fd);
 	tk_file_close(&dir->fd);

@@ -1,5 +1,6 @@
 /*
- * The three checkpoints of a data directory: recovery points, log starts, high watermarks.
+ * The checkpoints of a data directory: recovery points, log starts, high watermarks, and how far
+ * compaction has come.
  *
  * Writer process: every minute, at a clean stop.  Lines read at the start whose partitions have not
  * been opened yet are written again, so that a short life loses nothing.
@@ -26,7 +27,8 @@ tk_logdir_read_checkpoints(struct tk_logdir *dir)
 
 	if (rc < 0)
 		return rc;
-	return read_one(dir, TK_LOG_STARTS, &dir->log_starts);
+	rc = read_one(dir, TK_LOG_STARTS, &dir->log_starts);
+	return rc < 0 ? rc : read_one(dir, TK_CLEAN_POINTS, &dir->clean_points);
 }
 
 /* The identity is in the zone before the name changes: killed in between, either matches. */
@@ -96,6 +98,20 @@ write_high_watermarks(struct tk_logdir *dir)
 	TAILQ_FOREACH (log, &dir->logs, link)
 		tk_checkpoint_text_add(&text, log->name, log->state.high_watermark.offset);
 	return tk_checkpoint_text_write(&text, dir->fd, TK_HIGH_WATERMARKS, NULL, NULL);
+}
+
+/* Written when a compaction ends; what is lost of it costs looking at records once more. */
+int
+tk_logdir_write_clean_points(struct tk_logdir *dir)
+{
+	struct tk_checkpoint_text text = { 0 };
+	const struct tk_log *log;
+
+	TAILQ_FOREACH (log, &dir->logs, link)
+		if (log->clean_point >= 0)
+			tk_checkpoint_text_add(&text, log->name, log->clean_point);
+	add_untaken(&text, &dir->clean_points);
+	return tk_checkpoint_text_write(&text, dir->fd, TK_CLEAN_POINTS, NULL, NULL);
 }
 
 int

@@ -16,6 +16,7 @@
 #define TK_RECOVERY_POINTS "recovery-point-offset-checkpoint"
 #define TK_LOG_STARTS      "log-start-offset-checkpoint"
 #define TK_HIGH_WATERMARKS "replication-offset-checkpoint"
+#define TK_CLEAN_POINTS    "cleaner-offset-checkpoint"
 #define TK_CLEAN_MARKER    ".kafka_cleanshutdown"
 
 #define TK_TURN_BATCHES_MAX TK_INDEX_RUN_MAX
@@ -69,8 +70,8 @@ struct tk_logdir {
 	enum tk_trust trust;
 	bool same_boot; /* pages of these files may still be on their way to somebody */
 	unsigned recovery_threads;
-	struct tk_checkpoint recovery_points, log_starts; /* as read at the start */
-	struct tk_log_list logs;                          /* all that are open */
+	struct tk_checkpoint recovery_points, log_starts, clean_points; /* as read at the start */
+	struct tk_log_list logs;                                        /* all that are open */
 	struct tk_log_list with_files; /* that hold descriptors, longest unused first */
 	unsigned with_files_count, with_files_max;
 	struct tk_doomed_list doomed; /* soonest first */
@@ -103,6 +104,7 @@ int tk_logdir_begin(struct tk_logdir *dir, struct tk_log_problem *ret_problem) T
 
 /* logdir_checkpoint.c */
 int tk_logdir_read_checkpoints(struct tk_logdir *dir) TK_MUST_CHECK;
+int tk_logdir_write_clean_points(struct tk_logdir *dir) TK_MUST_CHECK;
 
 /* logdir_doomed.c: removal later; running out of memory leaves it to the next start. */
 void tk_doom(struct tk_logdir *dir, const char *path, bool is_dir, int64_t delay_ms);

@@ -1,7 +1,8 @@
 /*
  * Validation of produced batches, as Kafka's ProduceRequest and LogValidator do it.  Worker; no
  * state; what bounds it is the batch: the walk touches each record once and copies nothing.  A
- * compressed batch is inflated only where its topic says how old records may be, up to INFLATE_MAX.
+ * compressed batch is inflated only for compacted topics, and where the topic says how old records
+ * may be: in pieces of a few KiB, up to INFLATE_MAX.
  *
  * Where we ask for more than Kafka does: no bytes behind the batch (Kafka drops them), offset
  * deltas that count 0, 1, 2... (Kafka renumbers), lengths below -1, a transactional batch without a
@@ -15,7 +16,7 @@
 #include "wire/error_codes.h"
 
 #define PRODUCE_VERSION_ZSTD 7
-#define INFLATE_MAX          ((uint64_t)256 << 20)
+#define INFLATE_MAX          ((uint64_t)1 << 30) /* of one batch; it passes through 4 KiB */
 #define LENGTH_LEAST         14 /* of the oldest format: below it Kafka's framing gives up */
 #define RECORDS_AHEAD        (uintptr_t)8
 #define MAGIC_AT             16u /* the magic byte is at the same place in all formats */
@@ -207,36 +208,59 @@ check_records(const uint8_t *data, uint32_t len, const struct tk_batch_rules *ru
 	return TK_ERR_NONE;
 }
 
-/*
- * The timestamps of a compressed batch, where the topic bounds them from below: the header says the
- * largest alone.  Who lies in the header is seen here as well.
- */
+/* One record of a compressed batch. */
 static int16_t
-check_inflated(const uint8_t *data, uint32_t len, const struct timestamp_bounds *bounds,
+check_inflated_record(struct tk_record_walk *walk, const struct tk_record_head *head, int32_t index,
+    const struct tk_batch_rules *rules, const struct timestamp_bounds *bounds,
     struct tk_batch_verdict *verdict)
 {
-	const struct tk_batch_header *header = &verdict->header;
+	int64_t timestamp =
+	    (int64_t)((uint64_t)verdict->header.base_timestamp + (uint64_t)head->timestamp_delta);
+	int32_t key_len = 0;
+
+	if (head->offset_delta != index)
+		return refuse_record(verdict, index, TK_ERR_INVALID_RECORD,
+		    "the record's offset delta is not its place in the batch");
+	if (!timestamp_allowed(bounds, timestamp))
+		return refuse_record(verdict, index, TK_ERR_INVALID_TIMESTAMP,
+		    "the record's timestamp is out of the range that is allowed");
+	if (rules->compacted && tk_record_walk_key(walk, &key_len) < 0)
+		return refuse_record(verdict, index, TK_ERR_INVALID_RECORD,
+		    "the compressed records do not hold together");
+	if (rules->compacted && key_len < 0)
+		return refuse_record(verdict, index, TK_ERR_INVALID_RECORD,
+		    "a compacted topic takes no record without a key");
+	return TK_ERR_NONE;
+}
+
+/*
+ * The records of a compressed batch, where the topic asks for more than its header says: a key in
+ * each, or timestamps that are not too old.
+ */
+static int16_t
+check_inflated(const uint8_t *data, uint32_t len, const struct tk_batch_rules *rules,
+    const struct timestamp_bounds *bounds, struct tk_batch_verdict *verdict)
+{
+	enum tk_codec codec = verdict->header.attributes & TK_BATCH_CODEC_MASK;
 	struct tk_inflate *stream;
 	struct tk_record_walk walk;
+	struct tk_record_head head;
 	int16_t error = TK_ERR_NONE;
+	int32_t count = 0;
+	int rc = 1;
 
-	if (tk_inflate_new_memory((enum tk_codec)(header->attributes & TK_BATCH_CODEC_MASK),
-		data + TK_BATCH_HEADER_BYTES, len - TK_BATCH_HEADER_BYTES, INFLATE_MAX,
-		&stream) < 0)
-		return refuse(verdict, TK_ERR_KAFKA_STORAGE_ERROR, "out of memory");
+	if (tk_inflate_new_memory(codec, data + TK_BATCH_HEADER_BYTES, len - TK_BATCH_HEADER_BYTES,
+		INFLATE_MAX, &stream) < 0)
+		return refuse(verdict, TK_ERR_KAFKA_STORAGE_ERROR,
+		    "there is no memory to look into the batch");
 	tk_record_walk_init(&walk, stream);
-	for (int32_t i = 0; i < header->records_count && error == TK_ERR_NONE; i++) {
-		struct tk_record_head head;
-
-		if (tk_record_walk_next(&walk, &head) != 1)
-			error = refuse_record(
-			    verdict, i, TK_ERR_INVALID_RECORD, "the record does not hold together");
-		else if (!timestamp_allowed(bounds, (int64_t)((uint64_t)header->base_timestamp +
-							      (uint64_t)head.timestamp_delta)))
-			error = refuse_record(verdict, i, TK_ERR_INVALID_TIMESTAMP,
-			    "the record's timestamp is out of the range that is allowed");
-	}
+	while (error == TK_ERR_NONE && count <= verdict->header.records_count &&
+	       (rc = tk_record_walk_next(&walk, &head)) > 0)
+		error = check_inflated_record(&walk, &head, count++, rules, bounds, verdict);
 	tk_inflate_free(&stream);
+	if (error == TK_ERR_NONE && (rc != 0 || count != verdict->header.records_count))
+		error = refuse_record(verdict, rc < 0 ? count : -1, TK_ERR_INVALID_RECORD,
+		    "the compressed records do not hold together");
 	return error;
 }
 
@@ -260,8 +284,8 @@ check_content(const uint8_t *data, uint32_t len, const struct tk_batch_rules *ru
 	if (!timestamp_allowed(&bounds, verdict->header.max_timestamp))
 		return refuse(verdict, TK_ERR_INVALID_TIMESTAMP,
 		    "the batch's largest timestamp is out of the range that is allowed");
-	if (bounds.least != INT64_MIN)
-		return check_inflated(data, len, &bounds, verdict);
+	if (rules->compacted || bounds.least != INT64_MIN)
+		return check_inflated(data, len, rules, &bounds, verdict);
 	return TK_ERR_NONE;
 }
 

@@ -6,7 +6,8 @@
  * that is refused here has its checksum looked at all the same: one that was damaged on its way is
  * CORRUPT_MESSAGE, which producers retry, as Kafka answers it.
  *
- * Uncompressed batches are walked record by record; compressed ones are not inflated.
+ * Uncompressed batches are walked record by record; compressed ones are inflated only
+ * for compacted topics, to see that every record has a key.
  */
 #ifndef TK_LOG_VALIDATE_H
 #define TK_LOG_VALIDATE_H
@@ -16,7 +17,7 @@
 /* What is asked of a batch; of the request and of the topic's settings. */
 struct tk_batch_rules {
 	int16_t produce_version;
-	bool compacted;            /* every record needs a key (seen only where not compressed) */
+	bool compacted;            /* every record needs a key */
 	bool log_append_time;      /* the topic's timestamp type: timestamps are not bounded then */
 	int32_t max_message_bytes; /* of the whole batch; 0: not looked at here */
 	int64_t now_ms;            /* the bounds are around it: */

@@ -425,3 +425,55 @@ tk_file_read_all(int dir_fd, const char *path, size_t limit, char **ret_data, si
 	*ret_len = len;
 	return 0;
 }
+
+#define COPY_PIECE ((size_t)64 << 10)
+
+/* What copy_file_range cannot do between these two files, or in this kernel. */
+static int
+copy_by_hand(int from_fd, int64_t from_at, int to_fd, int64_t to_at, int64_t len)
+{
+	uint8_t *piece = malloc(COPY_PIECE);
+	int rc = piece == NULL ? -ENOMEM : 0;
+
+	while (rc == 0 && len > 0) {
+		size_t run = (size_t)TK_MIN(len, (int64_t)COPY_PIECE);
+
+		rc = tk_file_pread_full(from_fd, piece, run, from_at);
+		if (rc == 0)
+			rc = tk_file_pwrite(to_fd, piece, run, to_at);
+		from_at += (int64_t)run;
+		to_at += (int64_t)run;
+		len -= (int64_t)run;
+	}
+	free(piece);
+	return rc;
+}
+
+int
+tk_file_copy(int from_fd, int64_t from_at, int to_fd, int64_t to_at, int64_t len)
+{
+	while (len > 0 && tk_file_fault == NULL) {
+		ssize_t n = copy_file_range(from_fd, &from_at, to_fd, &to_at, (size_t)len, 0);
+
+		if (n == 0)
+			return -ENODATA;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != ENOSYS && errno != EXDEV && errno != EINVAL &&
+		    errno != EOPNOTSUPP && errno != EPERM)
+			return -errno;
+		if (n < 0)
+			break;
+		len -= n;
+	}
+	return copy_by_hand(from_fd, from_at, to_fd, to_at, len);
+}
+
+int
+tk_file_set_mtime(int fd, int64_t mtime_ns)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = mtime_ns / 1000000000, .tv_nsec = mtime_ns % 1000000000 } };
+
+	return futimens(fd, times) < 0 ? -errno : 0;
+}

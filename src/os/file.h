@@ -63,7 +63,16 @@ int tk_file_pwrite(int fd, const void *data, size_t len, int64_t at) TK_MUST_CHE
 int tk_file_pwritev(
     int fd, struct iovec *iov, int count, int64_t at, size_t *ret_written) TK_MUST_CHECK;
 
+/*
+ * Copies len bytes from one file to another inside the kernel, which may share blocks; by read and
+ * write where it cannot.  -ENODATA if the source ends before.
+ */
+int tk_file_copy(int from_fd, int64_t from_at, int to_fd, int64_t to_at, int64_t len) TK_MUST_CHECK;
+
 int tk_file_truncate(int fd, int64_t size_bytes) TK_MUST_CHECK;
+
+/* Sets the time of the last change, in nanoseconds since 1970. */
+int tk_file_set_mtime(int fd, int64_t mtime_ns) TK_MUST_CHECK;
 
 /* Reserves blocks without changing the size; -EOPNOTSUPP where the file system cannot. */
 int tk_file_allocate(int fd, int64_t at, int64_t len) TK_MUST_CHECK;

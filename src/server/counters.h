@@ -21,21 +21,22 @@
 	    "Fetch requests that waited for data") row(bytes_in, "bytes received from clients")    \
 	    row(bytes_out, "bytes sent to clients") row(sendfile_calls, "sendfile calls") row(     \
 		sendfile_bytes, "bytes sent from the page cache by sendfile") row(copied_ranges,   \
-		"file ranges copied, together") row(copied_bytes, "bytes of file ranges copied")   \
-		row(copied_small, "file ranges copied since they were small") row(                 \
-		    copied_sendfile_off,                                                           \
-		    "file ranges copied since sendfile is off") row(copied_unsupported,            \
-		    "file ranges copied since sendfile is not supported there") row(sendmsg_calls, \
-		    "sendmsg calls") row(sends_partial, "sends that found the socket full")        \
-		    row(memory_waits, "times reading stopped for lack of memory within the bound") \
-			row(forwarded, "requests forwarded to the coordinator") row(appends,       \
-			    "append turns of partitions") row(append_batches, "batches appended")  \
-			    row(append_bytes, "bytes appended")                                    \
-				row(append_errors, "batches refused or failed") row(               \
-				    watches, "watches set") row(notifies, "watches answered")      \
-				    row(segments_rolled, "segments rolled") row(segments_deleted,  \
-					"segments deleted by retention") row(fetch_sessions,       \
-					"fetch sessions made") row(fetch_sessions_unknown,         \
+		"file ranges copied, together") row(copied_bytes,                                  \
+		"bytes of file ranges copied") row(copied_small,                                   \
+		"file ranges copied since they were small") row(copied_sendfile_off,               \
+		"file ranges copied since sendfile is off") row(copied_unsupported,                \
+		"file ranges copied since sendfile is not supported there") row(sendmsg_calls,     \
+		"sendmsg calls") row(sends_partial, "sends that found the socket full")            \
+		row(memory_waits, "times reading stopped for lack of memory within the bound")     \
+		    row(forwarded, "requests forwarded to the coordinator") row(                   \
+			appends, "append turns of partitions") row(append_batches,                 \
+			"batches appended") row(append_bytes, "bytes appended") row(append_errors, \
+			"batches refused or failed") row(watches, "watches set")                   \
+			row(notifies, "watches answered") row(segments_rolled, "segments rolled")  \
+			    row(segments_deleted, "segments deleted by retention")                 \
+				row(segments_cleaned, "segments replaced by compaction")           \
+				    row(fetch_sessions, "fetch sessions made") row(                \
+					fetch_sessions_unknown,                                    \
 					"fetch sessions asked for that this worker does not have") \
 					row(producers_evicted,                                     \
 					    "idempotent producers forgotten for want of memory")   \
@@ -66,6 +67,26 @@ struct tk_page_address {
 	uint64_t count;
 };
 
+#define TK_PAGE_QUARANTINED 32u
+
+/* A partition as the cleaner knows it. */
+struct tk_page_partition {
+	uint64_t incarnation;
+	uint32_t slot;
+	uint32_t directory;
+	char name[272]; /* terminated */
+	char why[112];  /* likewise; of a quarantined one */
+};
+
+/* The cleaner's: what it compacts, and what it does not any more. */
+struct tk_page_compaction {
+	uint64_t running; /* 1: it is at work on `at` */
+	uint64_t deaths;  /* of cleaners at work on `at` */
+	struct tk_page_partition at;
+	uint64_t quarantined_count; /* ever; stored after the entry */
+	struct tk_page_partition quarantined[TK_PAGE_QUARANTINED];
+};
+
 /* The page of a process: shared memory that it writes and others read. */
 struct tk_process_page {
 	uint64_t progress;     /* grows with every turn of the loop; stands still in a dead lock */
@@ -75,6 +96,7 @@ struct tk_process_page {
 	uint64_t counters[TK_COUNTER_TOTAL];
 	uint64_t listener_connections[TK_PAGE_LISTENERS]; /* of them, by listener */
 	struct tk_page_address addresses[TK_PAGE_ADDRESS_COUNT];
+	struct tk_page_compaction compaction;
 };
 
 /* This process's own page; before there is one, a private stand-in. */

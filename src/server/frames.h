@@ -12,8 +12,8 @@
  *	coordinator -> worker   FORWARDED
  *	coordinator -> writer   HELLO, APPEND, APPLY
  *	writer -> coordinator   APPENDED, APPLIED
- *	cleaner -> writer       HELLO, RETAIN
- *	writer -> cleaner       RETAINED
+ *	cleaner -> writer       HELLO, RETAIN, SEGMENTS, CLEAN_POINT, CLEANED
+ *	writer -> cleaner       RETAINED, SEGMENTS_ARE, CLEAN_POINT_IS, SWAPPED
  *
  * An answer carries the id of what it answers.  Who never answers is noticed by its channel's end.
  */
@@ -38,7 +38,11 @@ enum tk_frame_type {
 	TK_FRAME_APPLY,
 	TK_FRAME_APPLIED,
 	TK_FRAME_RETAIN,
-	TK_FRAME_RETAINED
+	TK_FRAME_RETAINED,
+	TK_FRAME_CLEAN_POINT,
+	TK_FRAME_CLEAN_POINT_IS,
+	TK_FRAME_CLEANED,
+	TK_FRAME_SWAPPED
 };
 
 struct tk_frame {
@@ -158,6 +162,38 @@ struct tk_frame_retained {
 	uint32_t unused;
 };
 
+/* How far compaction of a partition has come: asks, or says. */
+struct tk_frame_clean_point {
+	uint64_t incarnation;
+	int64_t offset; /* -1: asks */
+	uint32_t slot;
+	uint32_t unused;
+};
+
+struct tk_frame_clean_point_is {
+	int64_t offset; /* -1: it never was compacted */
+	int32_t error;  /* 0 or -errno */
+	uint32_t unused;
+};
+
+/* A cleaned segment is ready: put it in the place of count segments, the first at its own base. */
+struct tk_frame_cleaned {
+	uint64_t incarnation;
+	uint64_t job; /* in the names of its files */
+	uint32_t slot;
+	uint32_t count;
+	struct {
+		int64_t base_offset;
+		uint64_t log_inode;
+	} sources[64];
+};
+
+struct tk_frame_swapped {
+	int32_t error; /* 0; -ESTALE: the segments are not these any more; -errno */
+	uint32_t unused;
+};
+
+_Static_assert(sizeof(struct tk_frame_cleaned) == 24 + 64 * 16, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame) == 16, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame_append) == 56, "goes through a channel");
 _Static_assert(sizeof(struct tk_frame_appended) == 32, "goes through a channel");

@@ -92,6 +92,8 @@ topic_log_config(const struct tk_apply *apply, const struct tk_meta_topic *topic
 	config.revision = tk_meta_stamp(apply->meta, topic);
 	config.segment_bytes = topic->config->segment_bytes;
 	config.segment_ms = topic->config->segment_ms;
+	if ((topic->config->cleanup_policy & TK_CLEANUP_COMPACT) != 0)
+		config.segment_ms = TK_MIN(config.segment_ms, topic->config->max_compaction_lag_ms);
 	config.index_interval_bytes = topic->config->index_interval_bytes;
 	config.max_message_bytes = topic->config->max_message_bytes;
 	config.file_delete_delay_ms = topic->config->file_delete_delay_ms;

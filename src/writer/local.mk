@@ -3,6 +3,7 @@ noinst_LIBRARIES += libtkwriter.a
 libtkwriter_a_SOURCES = \
 	src/writer/appends.c \
 	src/writer/apply.c \
+	src/writer/cleaned.c \
 	src/writer/durable.c \
 	src/writer/journal_wait.c \
 	src/writer/lists.c \

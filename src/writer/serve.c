@@ -62,6 +62,19 @@ caller_retain(struct tk_caller *caller, uint64_t id, const void *payload)
 	return tk_retain(caller, id, payload);
 }
 
+static bool
+caller_clean_point(struct tk_caller *caller, uint64_t id, const void *payload)
+{
+	tk_clean_point_take(caller, id, payload);
+	return true;
+}
+
+static bool
+caller_cleaned(struct tk_caller *caller, uint64_t id, const void *payload)
+{
+	return tk_cleaned_take(caller, id, payload);
+}
+
 #define ANYBODY (ROLE(WORKER) | ROLE(COORDINATOR) | ROLE(CLEANER) | ROLE(WRITER))
 
 static const struct frame_row frame_rows[] = {
@@ -73,6 +86,9 @@ static const struct frame_row frame_rows[] = {
 	[TK_FRAME_APPLY] = { sizeof(struct tk_frame_apply), ROLE(COORDINATOR), caller_apply },
 	[TK_FRAME_RETAIN] = { sizeof(struct tk_frame_retain), ROLE(CLEANER) | ROLE(WORKER),
 	    caller_retain },
+	[TK_FRAME_CLEAN_POINT] = { sizeof(struct tk_frame_clean_point), ROLE(CLEANER),
+	    caller_clean_point },
+	[TK_FRAME_CLEANED] = { sizeof(struct tk_frame_cleaned), ROLE(CLEANER), caller_cleaned },
 };
 
 /* A coordinator that says hello is the coordinator: the one before it has no say any more. */
@@ -101,6 +117,7 @@ caller_hello(struct tk_caller *caller, uint64_t id, const void *payload)
 		return false;
 	caller->greeted = true;
 	caller_fence(caller);
+	tk_cleaner_fence(caller);
 	return true;
 }
 
@@ -150,6 +167,8 @@ caller_frame(struct tk_channel *chan, const struct tk_frame *frame, const void *
 		struct tk_frame_segments segments;
 		struct tk_frame_apply apply;
 		struct tk_frame_retain retain;
+		struct tk_frame_clean_point clean_point;
+		struct tk_frame_cleaned cleaned;
 	} aligned;
 
 	if (caller->dead)

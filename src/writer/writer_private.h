@@ -10,6 +10,7 @@
  *	watches.c	who waits for what
  *	partitions.c	the table of open partitions, what becomes of them
  *	lists.c		SEGMENTS and RETAIN
+ *	cleaned.c	CLEANED and CLEAN_POINT
  *	apply.c		what the metadata says, made true
  *	strays.c	partition directories that nobody claims
  *	journal_wait.c	a writer of another directory waits for the journal's
@@ -140,6 +141,7 @@ struct tk_writer {
 	LIST_HEAD(, tk_caller) paused;
 	struct tk_caller *coordinator;
 	STAILQ_HEAD(, tk_retained) retained;
+	pid_t cleaner_pid; /* of the cleaner that said hello last; 0: none has */
 	struct tk_channel_server server;
 	struct tk_apply *apply;
 	struct tk_durable *durable;
@@ -310,6 +312,14 @@ bool tk_retain(struct tk_caller *caller, uint64_t id, const struct tk_frame_reta
 /* At the end of a turn: what was retained for workers is checkpointed, then answered. */
 void tk_retained_turn(struct tk_writer *writer);
 void tk_retained_drop_caller(struct tk_caller *caller);
+
+/* ---- cleaned.c ---- */
+
+/* A cleaner said hello: another one before it has no say any more. */
+void tk_cleaner_fence(struct tk_caller *caller);
+bool tk_cleaned_take(struct tk_caller *caller, uint64_t id, const struct tk_frame_cleaned *frame);
+void tk_clean_point_take(
+    struct tk_caller *caller, uint64_t id, const struct tk_frame_clean_point *frame);
 
 /* ---- apply.c ---- */
 
