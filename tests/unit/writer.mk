@@ -31,3 +31,9 @@ UNIT_TESTS += tests/unit/test_writer_durable
 tests_unit_test_writer_durable_SOURCES = tests/unit/test_writer_durable.c tests/unit/test_writer.h
 tests_unit_test_writer_durable_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_test_writer_durable_LDADD = $(WRITER_TEST_LDADD)
+
+UNIT_TESTS += tests/unit/test_compact
+tests_unit_test_compact_SOURCES = tests/unit/test_compact.c tests/unit/test_log_env.h \
+	tests/unit/test_batch_make.h
+tests_unit_test_compact_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_test_compact_LDADD = libtkcleaner.a $(UNIT_LDADD)
