@@ -154,6 +154,40 @@ deaths_status(const struct tk_master *master)
 	return list;
 }
 
+/* What a cleaner's page says is foreign bytes, of an entry that may be written just now. */
+static json_t *
+quarantined_status(const struct tk_page_partition *part)
+{
+	char name[sizeof(part->name)], why[sizeof(part->why)];
+
+	(void)snprintf(name, sizeof(name), "%.*s", (int)sizeof(part->name) - 1, part->name);
+	(void)snprintf(why, sizeof(why), "%.*s", (int)sizeof(part->why) - 1, part->why);
+	return json_pack("{s:s,s:s}", "partition", name, "why", why);
+}
+
+/* Partitions that are not compacted any more. */
+static json_t *
+uncleanable_status(const struct tk_master *master)
+{
+	json_t *list = json_array();
+	const struct tk_slot *slot;
+
+	TAILQ_FOREACH (slot, &master->slots, link) {
+		const struct tk_page_compaction *page = &slot->page->compaction;
+		uint64_t count = __atomic_load_n(&page->quarantined_count, __ATOMIC_ACQUIRE);
+
+		if (slot->role != TK_ROLE_CLEANER)
+			continue;
+		for (uint64_t i = 0; i < TK_MIN(count, (uint64_t)TK_PAGE_QUARANTINED); i++) {
+			json_t *item = quarantined_status(&page->quarantined[i]);
+
+			if (item != NULL) /* NULL: not UTF-8 */
+				(void)json_array_append_new(list, item);
+		}
+	}
+	return list;
+}
+
 json_t *
 tk_master_status(struct tk_master *master)
 {
@@ -161,13 +195,14 @@ tk_master_status(struct tk_master *master)
 	const struct tk_settings *settings = cycle->settings;
 	json_t *answer;
 
-	answer = json_pack("{s:b,s:s,s:I,s:s,s:I,s:I,s:i,s:s*,s:s,s:o,s:o,s:o,s:o,s:I,s:o}", "ok",
-	    1, "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "state", phase_name(master),
-	    "uptime_ms", (json_int_t)(tk_clock_mono_ms() - master->started_ms), "generation",
-	    (json_int_t)cycle->generation, "node_id", (int)settings->node_id, "settings_file",
-	    settings->file, "run_directory", settings->run_directory, "listeners",
+	answer = json_pack("{s:b,s:s,s:I,s:s,s:I,s:I,s:i,s:s*,s:s,s:o,s:o,s:o,s:o,s:o,s:I,s:o}",
+	    "ok", 1, "version", PACKAGE_VERSION, "pid", (json_int_t)getpid(), "state",
+	    phase_name(master), "uptime_ms", (json_int_t)(tk_clock_mono_ms() - master->started_ms),
+	    "generation", (json_int_t)cycle->generation, "node_id", (int)settings->node_id,
+	    "settings_file", settings->file, "run_directory", settings->run_directory, "listeners",
 	    listeners_status(settings), "directories", directories_status(cycle), "processes",
-	    processes_status(master), "counters", counters_status(master), "death_count",
-	    (json_int_t)master->death_count, "deaths", deaths_status(master));
+	    processes_status(master), "counters", counters_status(master), "uncleanable",
+	    uncleanable_status(master), "death_count", (json_int_t)master->death_count, "deaths",
+	    deaths_status(master));
 	return answer != NULL ? answer : tk_master_refusal("a path is not UTF-8");
 }

@@ -140,11 +140,26 @@ print_deaths(const json_t *answer, FILE *out)
 	}
 }
 
+static void
+print_uncleanable(const json_t *answer, FILE *out)
+{
+	const json_t *list = json_object_get(answer, "uncleanable");
+	const json_t *part;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	(void)fprintf(out, "\nNOT COMPACTED ANY MORE\n");
+	json_array_foreach(list, i, part)(void)
+	    fprintf(out, "%s  %s\n", text_of(part, "partition"), text_of(part, "why"));
+}
+
 void
 takhinctl_print_status(const json_t *answer, FILE *out)
 {
 	print_head(answer, out);
 	print_processes(answer, out);
 	print_counters(answer, out);
+	print_uncleanable(answer, out);
 	print_deaths(answer, out);
 }

@@ -639,7 +639,7 @@ test_failing_renames(void)
 		rc = compact_at(&env, NOW);
 		tk_file_fault = NULL;
 		CU_ASSERT(rc == 0 || rc == -EIO);
-		CU_ASSERT(rc == 0 || at < 25);
+		CU_ASSERT(rc == 0 || at < 29);
 		CU_ASSERT_EQUAL(tk_log_state(env.log)->status, TK_PART_ONLINE);
 		expect_complete(&env);
 		CU_ASSERT_EQUAL(compact_at(&env, NOW), 0);
