@@ -21,9 +21,16 @@ tk_killpoint_arm(const char *what)
 	tk_killpoint_armed = what;
 }
 
+/* Copied, since a process's title is written over its environment. */
 static void __attribute__((constructor)) killpoint_from_environment(void)
 {
-	tk_killpoint_arm(getenv("TAKHIN_KILLPOINT"));
+	static char copy[128];
+	const char *what = getenv("TAKHIN_KILLPOINT");
+
+	if (what == NULL || strlen(what) >= sizeof(copy))
+		return;
+	strcpy(copy, what);
+	tk_killpoint_arm(copy);
 }
 
 void

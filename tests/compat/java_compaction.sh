@@ -38,6 +38,9 @@ done
 keyed() {
 	seq 1 200 | awk -v round="$1" '{ printf "key%d:%d %050d\n", $1, round, $1 }'
 }
+produce() {
+	kcat -q -b "$bootstrap" -P -t "$1" -p 0 -K : -Z -z "$2" -X batch.num.messages=7 || fail "produce to $1"
+}
 wait_compacted() {
 	tries=0
 	until timeout 60 kcat -q -b "$bootstrap" -C -t "$1" -p 0 -o beginning -e -f '%k:%s\n' |
@@ -57,9 +60,10 @@ for codec in none gzip snappy lz4 zstd; do
 			keyed $round
 		done
 		seq 1 50 | sed 's/.*/key&:/'
-		printf 'push:%03000d\npush:%03000d\n' 1 2
-	} | kcat -q -b "$bootstrap" -P -t "t-$codec" -p 0 -K : -Z -z $codec -X batch.num.messages=7 ||
-		fail "produce"
+	} | produce "t-$codec" $codec
+	for n in 1 2; do
+		printf 'push:%03000d\n' $n | produce "t-$codec" none
+	done
 done
 for codec in none gzip snappy lz4 zstd; do
 	wait_compacted "t-$codec"

@@ -93,4 +93,4 @@ tk_stop "$tk_tmp/a" KILL
 start
 settled t-zstd "$tk_tmp/want" || fail "after a kill"
 grep -q "damaged\|BUG\|not compacted" "$tk_tmp/a/log" && fail "$(grep "damaged\|BUG\|not compacted" "$tk_tmp/a/log" | head -3)"
-true
+tk_stop "$tk_tmp/a"

@@ -126,3 +126,5 @@ said_b() {
 	"$tk_build/takhinctl" -p "$tk_tmp/b" status | grep -q '^deadly-0  the cleaner died on it twice'
 }
 tk_within 20 said_b || fail "status does not say that cleaners died"
+tk_stop "$tk_tmp/b"
+tk_stop "$tk_tmp/a"
