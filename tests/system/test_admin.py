@@ -15,7 +15,7 @@ INVALID_REQUEST, INVALID_CONFIG, UNSUPPORTED_VERSION = 42, 40, 35
 INVALID_TIMESTAMP, INVALID_RECORD = 32, 87
 FENCED_EPOCH, UNKNOWN_EPOCH = 74, 75
 
-conn = wire.Conn(broker.PORT)
+conn = wire.Conn(broker.PORT, timeout=40)
 
 
 def delete(parts, version=2, on=None, timeout_ms=10000):
@@ -200,7 +200,7 @@ def writer_dies():
     pids = [broker.pid_of("writer 0"), broker.pid_of("writer 1")]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    other = wire.Conn(broker.PORT)
+    other = wire.Conn(broker.PORT, timeout=40)
     parts = {("late", 0): 3, ("late", 1): -1}
     check(delete(parts, timeout_ms=300) == {key: (TIMED_OUT, -1) for key in parts}, "nobody answers in time")
     topics = [{"Name": "late", "Partitions": [{"PartitionIndex": 0, "Offset": 4},
