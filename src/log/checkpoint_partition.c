@@ -35,13 +35,34 @@ replace_text(int dir_fd, const char *path, const char *text, size_t len)
 	return tk_file_replace(&what);
 }
 
-/* The lines of an epochs file behind its two first; "" for a file that is not there or empty. */
+/* As many lines "epoch offset" as the file says, and nothing else. */
+static bool
+lines_are_epochs(const char *lines, unsigned long count)
+{
+	unsigned long seen = 0;
+
+	for (const char *at = lines; *at != '\0'; seen++) {
+		char *end, *behind;
+
+		(void)strtol(at, &end, 10);
+		if (end == at || *end != ' ')
+			return false;
+		(void)strtoll(end + 1, &behind, 10);
+		if (behind == end + 1 || *behind != '\n')
+			return false;
+		at = behind + 1;
+	}
+	return seen == count;
+}
+
+/* The lines of an epochs file behind its two first; "" for an empty one. */
 static int
 epochs_read(int dir_fd, const char *log_name, char **ret_text, const char **ret_lines,
     unsigned long *ret_count)
 {
+	const char *lines = "";
+	unsigned long count = 0;
 	char path[PATH_ROOM];
-	unsigned long count;
 	char *text, *end;
 	size_t len;
 	int rc;
@@ -50,19 +71,20 @@ epochs_read(int dir_fd, const char *log_name, char **ret_text, const char **ret_
 	rc = tk_file_read_all(dir_fd, path, FILE_LIMIT, &text, &len);
 	if (rc < 0)
 		return rc;
-	count = 0;
-	end = text;
 	if (len > 0) {
-		count = strncmp(text, "0\n", 2) == 0 ? strtoul(text + 2, &end, 10) : 0;
-		if (end <= text + 2 || *end != '\n') {
+		bool begins = strncmp(text, "0\n", 2) == 0;
+
+		count = begins ? strtoul(text + 2, &end, 10) : 0;
+		if (!begins || end == text + 2 || *end != '\n' || strlen(text) != len ||
+		    !lines_are_epochs(end + 1, count)) {
 			free(text);
 			return -EBADMSG;
 		}
-		end++;
+		lines = end + 1;
 	}
 	*ret_text = text;
 	*ret_count = count;
-	*ret_lines = end;
+	*ret_lines = lines;
 	return 0;
 }
 

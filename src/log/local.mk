@@ -41,6 +41,7 @@ libtklog_a_SOURCES = \
 	src/log/recovery_leftovers.c \
 	src/log/recovery_tell.c \
 	src/log/recovery_scan.c src/log/recovery_scan.h \
+	src/log/salvage.c src/log/salvage.h \
 	src/log/segment.c src/log/segment.h \
 	src/log/segments.h \
 	src/log/time_search.c \

@@ -271,6 +271,20 @@ take_sizes(struct tk_log *log)
 }
 
 /*
+ * Ids are random, so two of them differ in some 60 bits; in a few, and one of them is damaged.  A
+ * character of the text that is another changes six bits at most.
+ */
+static bool
+nearly_equal(const struct tk_uuid *a, const struct tk_uuid *b)
+{
+	int bits = 0;
+
+	for (size_t i = 0; i < sizeof(a->b); i++)
+		bits += __builtin_popcount((unsigned)(a->b[i] ^ b->b[i]));
+	return bits <= 6;
+}
+
+/*
  * The directory is this topic's: 0; it was another's of the same name, which the metadata does not
  * know any more: set aside as Kafka does, -ENOENT.
  */
@@ -286,6 +300,12 @@ check_topic_id(struct tk_log *log)
 		return tk_partition_metadata_write(log->dir->fd, log->name, &log->topic_id);
 	if (rc < 0 || tk_uuid_equal(&topic_id, &log->topic_id))
 		return rc;
+	if (nearly_equal(&topic_id, &log->topic_id)) {
+		tk_logdir_say(log->dir, TK_LEVEL_ERROR,
+		    "\"%s/%s/partition.metadata\" is damaged; it is written anew", log->dir->path,
+		    log->name);
+		return tk_partition_metadata_write(log->dir->fd, log->name, &log->topic_id);
+	}
 	/* Kafka cuts the topic so that the name stays within 255 bytes. */
 	rc = snprintf(aside, sizeof(aside), "%.*s.", 255 - 1 - 32 - 6, log->name);
 	for (size_t i = 0; i < sizeof(random.b); i++)

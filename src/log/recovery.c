@@ -3,7 +3,8 @@
  *
  * Writer process at start, in a thread of its own while nobody else touches the partition.  From
  * the segment of the recovery point on, every batch is read with its checksum; indexes are made
- * anew, a torn tail is cut, damage in the middle is reported and kept.
+ * anew, a torn tail is cut, damage in the middle is reported and, where readers find their way
+ * past it, kept; where they do not, the segment goes on in a new file without it.
  *
  * The cut: pages of a file may still be on their way to somebody (sendfile gives references), so
  * their bytes must not change.  If this boot's broker had the directory before, the part that stays
@@ -21,6 +22,7 @@
 #include "log/recovery_scan.h"
 
 #define COPY_BYTES ((size_t)1024 * 1024)
+#define JOURNAL    "__metadata-0" /* what src/meta reads */
 
 struct recovering {
 	struct tk_log *log;
@@ -44,33 +46,49 @@ report_damage(void *arg, const struct tk_recovery_damage *damage)
 	tk_recovery_tell_damaged(log->dir);
 	tk_logdir_say(log->dir, TK_LEVEL_ERROR,
 	    "\"%s/%s/%020lld.log\" is damaged: offsets %lld to %lld, %lld bytes at position %lld, "
-	    "have a wrong checksum; what follows is kept",
+	    "%s; what follows is kept",
 	    log->dir->path, log->name, (long long)recovering->base_offset,
 	    (long long)damage->first_offset, (long long)damage->last_offset,
-	    (long long)damage->bytes, (long long)damage->position);
+	    (long long)damage->bytes, (long long)damage->position,
+	    damage->hole ? "are not whole batches" : "have a wrong checksum");
 }
 
 static int
-copy_prefix(int from, int to, int64_t len)
+copy_range(int from, int64_t at, int64_t end, int to, int64_t *to_at)
 {
 	char *piece = malloc(COPY_BYTES);
 	int rc = piece == NULL ? -ENOMEM : 0;
 
-	for (int64_t at = 0; at < len && rc == 0;) {
-		size_t n = (size_t)TK_MIN((int64_t)COPY_BYTES, len - at);
+	while (at < end && rc == 0) {
+		size_t n = (size_t)TK_MIN((int64_t)COPY_BYTES, end - at);
 
 		rc = tk_file_pread_full(from, piece, n, at);
 		if (rc == 0)
-			rc = tk_file_pwrite(to, piece, n, at);
+			rc = tk_file_pwrite(to, piece, n, *to_at);
 		at += (int64_t)n;
+		*to_at += (int64_t)n;
 	}
 	free(piece);
 	return rc;
 }
 
+/* What the scan found worth keeping, one behind the other. */
+static int
+copy_kept(const struct tk_recovery_scan *scan, int to)
+{
+	int64_t at = 0, to_at = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < scan->hole_count && rc == 0; i++) {
+		rc = copy_range(scan->fd, at, scan->holes[i].position, to, &to_at);
+		at = scan->holes[i].position + scan->holes[i].bytes;
+	}
+	return rc < 0 ? rc : copy_range(scan->fd, at, scan->end_position, to, &to_at);
+}
+
 /* .cleaned is what a start removes if it finds it. */
 static int
-cut_by_copy(struct tk_log *log, int64_t base_offset, int fd, int64_t end)
+cut_by_copy(struct tk_log *log, int64_t base_offset, const struct tk_recovery_scan *scan)
 {
 	char path[TK_SEGMENT_PATH_MAX], copy[TK_SEGMENT_PATH_MAX];
 	int copy_fd, rc;
@@ -80,7 +98,7 @@ cut_by_copy(struct tk_log *log, int64_t base_offset, int fd, int64_t end)
 	rc = tk_file_open(log->dir->fd, copy, O_WRONLY | O_CREAT | O_TRUNC, 0640, &copy_fd);
 	if (rc < 0)
 		return rc;
-	rc = copy_prefix(fd, copy_fd, end);
+	rc = copy_kept(scan, copy_fd);
 	if (rc == 0)
 		rc = tk_file_sync(copy_fd);
 	tk_file_close(&copy_fd);
@@ -90,21 +108,46 @@ cut_by_copy(struct tk_log *log, int64_t base_offset, int fd, int64_t end)
 	return rc;
 }
 
+/*
+ * The file as it is gets a second name, which nobody reads: takhin-dump --export may find more in
+ * it.  One that is there already is older, and nearer to the truth.
+ */
+static int
+keep_damaged(struct tk_log *log, int64_t base_offset, const char *why)
+{
+	char path[TK_SEGMENT_PATH_MAX], kept[TK_SEGMENT_PATH_MAX];
+
+	tk_segment_path(path, log->name, base_offset, ".log");
+	tk_segment_path(kept, log->name, base_offset, ".log.damaged");
+	if (linkat(log->dir->fd, path, log->dir->fd, kept, 0) < 0 && errno != EEXIST)
+		return -errno;
+	tk_logdir_say(log->dir, TK_LEVEL_ERROR, "\"%s/%s\" %s; as it was it is kept as \"%s/%s\"",
+	    log->dir->path, path, why, log->dir->path, kept);
+	return 0;
+}
+
 /* After a failed sync a file that is whole is copied too: the old one cannot be trusted again. */
 static int
-cut_segment(struct tk_log *log, int64_t base_offset, int fd, int64_t end, int64_t size_bytes)
+cut_segment(struct tk_log *log, int64_t base_offset, int64_t size_bytes,
+    const struct tk_recovery_scan *scan)
 {
-	bool copy = log->dir->same_boot || log->doubt == TK_LOG_DOUBT_FILES;
-	int rc;
+	bool copy = log->dir->same_boot || log->doubt == TK_LOG_DOUBT_FILES || scan->hole_count > 0;
+	int64_t end = scan->end_position;
+	int rc = 0;
 
-	if (end == size_bytes)
-		return log->doubt == TK_LOG_DOUBT_FILES ? cut_by_copy(log, base_offset, fd, end)
-							: 0;
-	tk_recovery_tell_cut(log->dir, size_bytes - end);
-	tk_logdir_say(log->dir, TK_LEVEL_WARN,
-	    "\"%s/%s/%020lld.log\": %lld torn bytes at position %lld are cut off", log->dir->path,
-	    log->name, (long long)base_offset, (long long)(size_bytes - end), (long long)end);
-	rc = copy ? cut_by_copy(log, base_offset, fd, end) : tk_file_truncate(fd, end);
+	if (end == size_bytes && scan->hole_count == 0)
+		return log->doubt == TK_LOG_DOUBT_FILES ? cut_by_copy(log, base_offset, scan) : 0;
+	if (end < size_bytes) {
+		tk_recovery_tell_cut(log->dir, size_bytes - end);
+		tk_logdir_say(log->dir, TK_LEVEL_WARN,
+		    "\"%s/%s/%020lld.log\": %lld torn bytes at position %lld are cut off",
+		    log->dir->path, log->name, (long long)base_offset,
+		    (long long)(size_bytes - end), (long long)end);
+	}
+	if (scan->hole_count > 0)
+		rc = keep_damaged(log, base_offset, "goes on without its damaged parts");
+	if (rc == 0)
+		rc = copy ? cut_by_copy(log, base_offset, scan) : tk_file_truncate(scan->fd, end);
 	tk_killpoint("recovery_cut");
 	return rc;
 }
@@ -128,6 +171,22 @@ new_index(struct tk_log *log, int64_t base_offset, struct tk_index *ret_index)
 	    log->dir->fd, log->name, base_offset, base_offset, 0, ret_index, &position);
 }
 
+/*
+ * A power failure may have taken pages in the middle of what was not synced.  Of data, what is
+ * behind them is worth keeping; the metadata journal is of use without a gap only, and nothing that
+ * was not synced was answered.
+ */
+static int64_t
+holes_below(const struct tk_log *log)
+{
+	const struct tk_checkpoint_entry *point =
+	    tk_checkpoint_find(&log->dir->recovery_points, log->name);
+
+	if (log->dir->same_boot || strcmp(log->name, JOURNAL) != 0)
+		return INT64_MAX;
+	return point == NULL ? 0 : point->offset;
+}
+
 /* Above the durable end nothing was promised: there damage is an end, not something to keep. */
 static bool
 is_strict(const struct tk_log *log)
@@ -144,6 +203,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 		.size_bytes = segment->info.size_bytes,
 		.index = &index,
 		.interval_bytes = log->config.index_interval_bytes,
+		.holes_below = holes_below(log),
 		.damaged = report_damage,
 		.have_read = report_read,
 		.arg = &recovering,
@@ -164,8 +224,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 	if (rc == 0)
 		rc = tk_index_seal(&index);
 	if (rc == 0)
-		rc = cut_segment(log, segment->info.base_offset, scan.fd, scan.end_position,
-		    segment->info.size_bytes);
+		rc = cut_segment(log, segment->info.base_offset, segment->info.size_bytes, &scan);
 	tk_index_close(&index);
 	tk_file_close(&scan.fd);
 	if (rc < 0)
@@ -275,15 +334,24 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 	return rc < 0 ? rc : drop_empty_end(log, end, next_offset);
 }
 
-/* Records below the log's start that was told are all there is: begin anew at the start. */
+/*
+ * Records below the log's start that was told are all there is: begin anew at the start.  It may be
+ * the checkpoint that is wrong, so the records stay under another name.
+ */
 static int
 begin_anew(struct tk_log *log, int64_t log_start)
 {
 	int rc = 0;
 
-	for (size_t i = 0; i < log->segments.count && rc == 0; i++)
-		rc = tk_segment_remove(
-		    log->dir->fd, log->name, log->segments.items[i].info.base_offset, false);
+	for (size_t i = 0; i < log->segments.count && rc == 0; i++) {
+		const struct tk_segment_info *info = &log->segments.items[i].info;
+
+		if (info->size_bytes > 0)
+			rc = keep_damaged(log, info->base_offset,
+			    "is below the log's start that the checkpoint tells");
+		if (rc == 0)
+			rc = tk_segment_remove(log->dir->fd, log->name, info->base_offset, false);
+	}
 	log->segments.count = 0;
 	return rc < 0 ? rc : add_segment(log, log_start);
 }

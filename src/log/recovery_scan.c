@@ -1,161 +1,130 @@
 /*
  * Reading a segment batch by batch with checksums.  Recovery's threads, each on its own file.
  *
- * A batch whose header is sound but whose checksum is not may be the torn last write or damage.  It
- * is damage if a batch with a good checksum follows where its length says; until that is known the
- * walk goes on over further such batches.  Memory: one piece of 1 MiB.
+ * What is wrong may be the torn last write or damage.  It is damage if a good batch follows; until
+ * that is known it is kept in mind.  Memory: that of the walk, and a run of index entries.
  */
 #include "log/recovery_scan.h"
 
 #include <stdlib.h>
 
-#include "base/crc32c.h"
-#include "os/file.h"
+#include "log/salvage.h"
 
-#define PIECE_BYTES ((size_t)1024 * 1024)
-
-struct piece {
-	uint8_t *bytes;
-	int64_t at;
-	size_t len;
+struct scanning {
+	struct tk_recovery_scan *scan;
+	struct tk_index_run *run;
+	struct tk_recovery_damage damage; /* bytes 0: none that is not settled */
+	size_t holes;                     /* of the scan's, those not settled included */
+	int64_t removed;                  /* bytes of settled holes */
 };
 
-/* Makes bytes of the file at position available: as many as the piece holds, at least one. */
-static int
-piece_at(const struct tk_recovery_scan *scan, struct piece *piece, int64_t position, size_t want,
-    const uint8_t **ret_bytes, size_t *ret_len)
+static void
+add_damage(struct scanning *scanning, const struct tk_salvage_step *step, bool hole)
 {
-	int rc;
+	struct tk_recovery_damage *damage = &scanning->damage;
 
-	if (position < piece->at || position + (int64_t)want > piece->at + (int64_t)piece->len) {
-		size_t len = (size_t)TK_MIN((int64_t)PIECE_BYTES, scan->size_bytes - position);
-
-		piece->len = 0;
-		rc = tk_file_pread_full(scan->fd, piece->bytes, len, position);
-		if (rc < 0)
-			return rc;
-		piece->at = position;
-		piece->len = len;
-		scan->have_read(scan->arg, (int64_t)len);
+	if (damage->bytes == 0) {
+		*damage = (struct tk_recovery_damage){ .position = step->position,
+			.first_offset = scanning->scan->next_offset,
+			.last_offset = -1 };
+		if (!hole)
+			damage->first_offset = step->header.base_offset;
 	}
-	*ret_bytes = piece->bytes + (position - piece->at);
-	*ret_len = piece->len - (size_t)(position - piece->at);
-	return 0;
+	damage->bytes += step->bytes;
+	damage->hole |= hole;
+	if (hole)
+		scanning->scan->holes[scanning->holes++] =
+		    (struct tk_recovery_hole){ step->position, step->bytes };
+	else
+		damage->last_offset = tk_batch_last_offset(&step->header);
 }
 
-static int
-batch_crc(const struct tk_recovery_scan *scan, struct piece *piece, int64_t from, int64_t to,
-    uint32_t *ret_crc)
+/* A good batch is there: all before it counts, damaged or not. */
+static void
+settle_damage(struct scanning *scanning, const struct tk_batch_header *header)
 {
-	uint32_t crc = 0;
+	struct tk_recovery_scan *scan = scanning->scan;
+	int64_t kept = scanning->damage.bytes;
 
-	while (from < to) {
-		const uint8_t *bytes;
-		size_t len;
-		int rc = piece_at(scan, piece, from, 1, &bytes, &len);
-
-		if (rc < 0)
-			return rc;
-		len = (size_t)TK_MIN((int64_t)len, to - from);
-		crc = tk_crc32c(crc, bytes, len);
-		from += (int64_t)len;
+	if (scanning->damage.bytes == 0)
+		return;
+	if (scanning->damage.hole)
+		scanning->damage.last_offset = header->base_offset - 1;
+	scan->damaged(scan->arg, &scanning->damage);
+	for (; scan->hole_count < scanning->holes; scan->hole_count++) {
+		scanning->removed += scan->holes[scan->hole_count].bytes;
+		kept -= scan->holes[scan->hole_count].bytes;
 	}
-	*ret_crc = crc;
-	return 0;
-}
-
-/* True with the header of a batch that could be one, going by its header alone. */
-static int
-sound_header(const struct tk_recovery_scan *scan, struct piece *piece, int64_t position,
-    int64_t least_offset, struct tk_batch_header *ret_header, bool *ret_sound)
-{
-	const uint8_t *bytes;
-	size_t len;
-	int rc;
-
-	*ret_sound = false;
-	if (scan->size_bytes - position < (int64_t)TK_BATCH_HEADER_BYTES)
-		return 0;
-	rc = piece_at(scan, piece, position, TK_BATCH_HEADER_BYTES, &bytes, &len);
-	if (rc < 0)
-		return rc;
-	tk_batch_header_read(bytes, ret_header);
-	*ret_sound = tk_batch_header_check(ret_header) == 0 &&
-		     tk_batch_size(ret_header) <= scan->size_bytes - position &&
-		     ret_header->base_offset >= least_offset &&
-		     tk_batch_last_offset(ret_header) - scan->index->base_offset <= INT32_MAX;
-	return 0;
-}
-
-/* A batch with a good checksum: all before it counts, damaged or not. */
-static int
-accept(struct tk_recovery_scan *scan, struct tk_index_run *run,
-    const struct tk_recovery_damage *damage, const struct tk_batch_header *header, int64_t position)
-{
-	if (damage->bytes > 0) {
-		scan->damaged(scan->arg, damage);
-		scan->index->bytes_since += damage->bytes;
-	}
-	tk_index_add(scan->index, run, scan->interval_bytes, header, position);
-	scan->leader_epoch = TK_MAX(scan->leader_epoch, header->leader_epoch);
-	scan->next_offset = tk_batch_last_offset(header) + 1;
-	scan->end_position = position + tk_batch_size(header);
-	return run->offset_count == TK_INDEX_RUN_MAX ? tk_index_flush(scan->index, run) : 0;
+	scan->index->bytes_since += kept;
+	scanning->damage.bytes = 0;
 }
 
 static int
-scan_batches(struct tk_recovery_scan *scan, struct piece *piece, struct tk_index_run *run)
+accept(struct scanning *scanning, const struct tk_salvage_step *step)
 {
-	struct tk_recovery_damage damage = { 0 };
-	int64_t position = 0, least_offset = scan->next_offset;
+	struct tk_recovery_scan *scan = scanning->scan;
 
+	settle_damage(scanning, &step->header);
+	tk_index_add(scan->index, scanning->run, scan->interval_bytes, &step->header,
+	    step->position - scanning->removed);
+	scan->leader_epoch = TK_MAX(scan->leader_epoch, step->header.leader_epoch);
+	scan->next_offset = tk_batch_last_offset(&step->header) + 1;
+	scan->end_position = step->position + step->bytes;
+	return scanning->run->offset_count == TK_INDEX_RUN_MAX
+		   ? tk_index_flush(scan->index, scanning->run)
+		   : 0;
+}
+
+static int
+scan_batches(struct scanning *scanning, struct tk_salvage *walk)
+{
 	for (;;) {
-		struct tk_batch_header header;
-		uint32_t crc;
-		bool sound;
-		int rc;
+		struct tk_salvage_step step;
+		int64_t at;
+		bool hole;
+		int rc = tk_salvage_next(walk, &step);
 
-		rc = sound_header(scan, piece, position, least_offset, &header, &sound);
-		if (rc < 0 || !sound)
+		if (rc == 0)
+			scanning->scan->have_read(scanning->scan->arg, step.bytes);
+		if (rc < 0 || step.kind == TK_SALVAGE_END || step.kind == TK_SALVAGE_TORN)
 			return rc;
-		rc = batch_crc(scan, piece, position + TK_BATCH_CRC_FROM,
-		    position + tk_batch_size(&header), &crc);
-		if (rc < 0)
-			return rc;
-		if (crc == header.crc) {
-			rc = accept(scan, run, &damage, &header, position);
+		if (step.kind == TK_SALVAGE_GOOD) {
+			rc = accept(scanning, &step);
 			if (rc < 0)
 				return rc;
-			damage.bytes = 0;
-		} else if (header.base_offset >= scan->strict_from) {
-			return 0;
-		} else {
-			if (damage.bytes == 0) {
-				damage.position = position;
-				damage.first_offset = header.base_offset;
-			}
-			damage.bytes += tk_batch_size(&header);
-			damage.last_offset = tk_batch_last_offset(&header);
+			continue;
 		}
-		least_offset = tk_batch_last_offset(&header) + 1;
-		position += tk_batch_size(&header);
+		hole = step.kind != TK_SALVAGE_BAD_CHECKSUM;
+		at = hole ? scanning->scan->next_offset : step.header.base_offset;
+		if (at >= scanning->scan->strict_from)
+			return 0;
+		if (hole &&
+		    (scanning->holes == TK_RECOVERY_HOLES_MAX || at >= scanning->scan->holes_below))
+			return 0;
+		add_damage(scanning, &step, hole);
 	}
 }
 
 int
 tk_recovery_scan(struct tk_recovery_scan *scan)
 {
-	struct piece piece = { .bytes = malloc(PIECE_BYTES) };
-	struct tk_index_run *run = calloc(1, sizeof(*run));
-	int rc = -ENOMEM;
+	struct scanning scanning = { .scan = scan };
+	struct tk_salvage walk;
+	int rc;
 
 	scan->end_position = 0;
 	scan->leader_epoch = -1;
-	if (piece.bytes != NULL && run != NULL)
-		rc = scan_batches(scan, &piece, run);
+	scan->hole_count = 0;
+	scanning.run = calloc(1, sizeof(*scanning.run));
+	rc = tk_salvage_begin(
+	    &walk, scan->fd, scan->size_bytes, scan->index->base_offset, scan->next_offset);
+	if (rc == 0 && scanning.run == NULL)
+		rc = -ENOMEM;
 	if (rc == 0)
-		rc = tk_index_flush(scan->index, run);
-	free(piece.bytes);
-	free(run);
+		rc = scan_batches(&scanning, &walk);
+	if (rc == 0)
+		rc = tk_index_flush(scan->index, scanning.run);
+	tk_salvage_end(&walk);
+	free(scanning.run);
 	return rc;
 }

@@ -317,7 +317,7 @@ test_delete_points(void)
 		CU_ASSERT(WIFSIGNALED(status));
 		/* Made again meanwhile, with another incarnation and id. */
 		env.identity.incarnation = 99;
-		env.identity.topic_id.b[3] = 9;
+		memset(env.identity.topic_id.b, 0x33, sizeof(env.identity.topic_id.b));
 		env_open(&env);
 		CU_ASSERT(tk_log_state(env.log)->log_end.offset == 0);
 		CU_ASSERT(env_append(&env, &(struct env_batch){ .value_bytes = 5 }).error == 0);

@@ -353,7 +353,7 @@ test_delete(void)
 	CU_ASSERT(env_state(&env).status == TK_PART_DELETED);
 	CU_ASSERT(count_names(&env, "-delete") == 1);
 	env.identity.incarnation = 42;
-	env.identity.topic_id.b[0] = 1;
+	memset(env.identity.topic_id.b, 0x31, sizeof(env.identity.topic_id.b));
 	CU_ASSERT_FATAL(
 	    tk_log_open(env.dir, &env.identity, &env.config, &env.log, &env.problem) == 0);
 	CU_ASSERT(env_state(&env).incarnation == 42 && env_state(&env).log_end.offset == 0);
@@ -377,7 +377,7 @@ test_stray(void)
 	(void)env_append(&env, &(struct env_batch){ .value_bytes = 10 });
 	env_close(&env);
 	env.identity.incarnation = 43;
-	env.identity.topic_id.b[0] = 2;
+	memset(env.identity.topic_id.b, 0x32, sizeof(env.identity.topic_id.b));
 	env_open(&env);
 	CU_ASSERT(env_state(&env).log_end.offset == 0);
 	CU_ASSERT(count_names(&env, "-stray") == 1);

@@ -173,10 +173,116 @@ test_damage(void)
 	flip(&env, LOG_0, 9 * size + 100);
 	expect_recovered(&env, 9);
 	env_free(&env);
-	/* Its length: nothing behind it can be found. */
-	env_lived(&env, false);
-	flip(&env, LOG_0, 4 * size + 10);
-	expect_recovered(&env, 4);
+}
+
+/*
+ * Each byte of a header in the middle: the batch is kept, or left out, and what follows is there.
+ * Base offset and leader epoch are outside the checksum.
+ */
+static void
+test_damaged_header(void)
+{
+	int64_t size = (int64_t)small_bytes();
+
+	for (int64_t at = 0; at < (int64_t)TK_BATCH_HEADER_BYTES; at++) {
+		struct env_bytes before, after, kept;
+		struct env env;
+		bool epoch = at >= 12 && at < 16;
+
+		env_lived(&env, false);
+		flip(&env, LOG_0, 4 * size + at);
+		before = env_read(&env, LOG_0);
+		expect_recovered(&env, 10);
+		CU_ASSERT((strstr(env.notes, "is damaged: offsets 4 to 4") != NULL) == !epoch);
+		after = env_read(&env, LOG_0);
+		kept = env_read(&env, LOG_0 ".damaged");
+		if (kept.data != NULL) {
+			CU_ASSERT(after.len == before.len); /* one out, one appended */
+			CU_ASSERT(kept.len == before.len);
+			CU_ASSERT(memcmp(kept.data, before.data, before.len) == 0);
+			CU_ASSERT(memcmp(after.data, before.data, (size_t)size * 4) == 0);
+			CU_ASSERT(memcmp(after.data + 4 * size, before.data + 5 * size,
+				      (size_t)size * 5) == 0);
+		} else {
+			CU_ASSERT(after.len == before.len + (size_t)size);
+			CU_ASSERT(memcmp(before.data, after.data, before.len) == 0);
+		}
+		if (at < 12 || at == 16) /* offset, length, magic */
+			CU_ASSERT(kept.data != NULL);
+		free(before.data);
+		free(after.data);
+		free(kept.data);
+		env_free(&env);
+	}
+}
+
+/* The metadata journal: what was not synced may have a hole after another boot, and ends there. */
+static void
+test_journal_hole(void)
+{
+	int64_t size = (int64_t)small_bytes();
+
+	for (int i = 0; i < 3; i++) {
+		struct env env;
+
+		env_init(&env);
+		env.identity.topic = "__metadata";
+		env.identity.partition = 0;
+		env_open(&env);
+		append_small(&env, 10);
+		env_close(&env);
+		flip(&env, "__metadata-0/00000000000000000000.log", 4 * size + 16);
+		env_run("printf '0\n1\n__metadata 0 %s\n' > %s/recovery-point-offset-checkpoint",
+		    i == 1 ? "5" : "4", env.data);
+		if (i == 2) { /* the same boot: nothing is missing, it is damage */
+			env_run("rm %s/zone.0%s", env.run, "");
+			env_open(&env);
+			CU_ASSERT(tk_log_state(env.log)->log_end.offset == 10);
+		} else {
+			expect_recovered(&env, i == 1 ? 10 : 4);
+		}
+		env_free(&env);
+	}
+}
+
+/* What is not such a file is written anew, with the epoch in force. */
+static void
+test_damaged_epochs(void)
+{
+	static const char *const texts[] = { "0\n1J0 0\n", "1\n1\n0 0\n", "0\n1\np 0\n",
+		"0\n3\n0 0\n", "0\n1\n0 0", "0\n1\n0\n", "0\n", "x" };
+
+	for (size_t i = 0; i < TK_COUNT_OF(texts); i++) {
+		struct env_bytes now;
+		struct env env;
+
+		env_lived(&env, false);
+		env_run("printf '%s' > %s/orders-3/leader-epoch-checkpoint", texts[i], env.data);
+		expect_recovered(&env, 10);
+		now = env_read(&env, "orders-3/leader-epoch-checkpoint");
+		CU_ASSERT_FATAL(now.data != NULL);
+		CU_ASSERT(strncmp((const char *)now.data, "0\n1\n", 4) == 0);
+		free(now.data);
+		env_free(&env);
+	}
+}
+
+/* More holes than are kept in mind: what is behind them is cut, and is in the file kept aside. */
+static void
+test_many_holes(void)
+{
+	int64_t size = (int64_t)small_bytes();
+	struct env env;
+
+	env_init(&env);
+	env_open(&env);
+	append_small(&env, 150);
+	env_close(&env);
+	for (int64_t i = 1; i < 140; i += 2)
+		flip(&env, LOG_0, i * size + 16);
+	expect_recovered(&env, 129);
+	CU_ASSERT(env_size(&env, LOG_0) == 66 * size);
+	CU_ASSERT(env_size(&env, LOG_0 ".damaged") == 150 * size);
 	env_free(&env);
 }
 
@@ -354,6 +460,8 @@ test_log_start(void)
 	    env.data, env.run);
 	env_open(&env);
 	CU_ASSERT(tk_log_state(env.log)->log_start == 50);
+	CU_ASSERT(env_size(&env, LOG_0 ".damaged") > 0 ||
+		  env_size(&env, "orders-3/00000000000000000005.log.damaged") > 0);
 	CU_ASSERT(env_append(&env, &small).base_offset == 50);
 	env_free(&env);
 }
@@ -498,6 +606,8 @@ test_progress_lines(void)
 
 TK_UNIT_MAIN("log recovery", { "torn tails", test_torn_tail },
     { "a cut leaves the old file", test_cut_keeps_inode }, { "damage", test_damage },
+    { "damaged header", test_damaged_header }, { "many holes", test_many_holes },
+    { "damaged epochs", test_damaged_epochs }, { "journal hole", test_journal_hole },
     { "torn in the middle", test_torn_in_the_middle },
     { "torn before an empty one", test_torn_before_empty },
     { "recovery point", test_recovery_point }, { "indexes rebuilt", test_indexes_rebuilt },
