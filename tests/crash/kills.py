@@ -347,11 +347,12 @@ def main():
     args = arguments()
     modes = (args.flush,) if args.flush else flush_modes(args.build)
     say("seed %d, %d kills; again with --seed %d --kills %d" % (args.seed, args.kills, args.seed, args.kills))
-    done, kills, missed, read = 0, 0, 0, 0
+    each = min(ROUND, -(-args.kills // len(modes)))
+    done, kills, missed, read, number = 0, 0, 0, 0, 0
     while done < args.kills:
-        number = done // ROUND
         args.flush = modes[number % len(modes)]
-        one = Round(args, args.seed + number, min(ROUND, args.kills - done))
+        one = Round(args, args.seed + number, min(each, args.kills - done))
+        number += 1
         failed = True
         try:
             one.run()
