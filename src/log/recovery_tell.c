@@ -45,6 +45,8 @@ tell_if_due(struct tk_logdir *dir)
 	int64_t every_ms = tally->progress_ms > 0 ? tally->progress_ms : PROGRESS_MS;
 	int64_t now_ms = tk_clock_mono_ms(), said_ms = load(&tally->said_ms);
 
+	if (load(&tally->began_ms) == 0)
+		return; /* a single partition, long after the start: its end is told elsewhere */
 	if (now_ms - said_ms >= every_ms && __atomic_compare_exchange_n(&tally->said_ms, &said_ms,
 						now_ms, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		tell(dir, "recovering", now_ms);

@@ -189,7 +189,9 @@ partition_configure(struct tk_apply *apply, struct tk_writer_part *part,
 	part->applied = apply->pass;
 	if (!log_config_equal(&config, tk_log_config(part->log)))
 		tk_log_configure(part->log, &config);
-	if (leader_epoch > part->state.leader_epoch)
+	if (leader_epoch > part->state.leader_epoch && tk_trouble_busy(part))
+		rc = -EBUSY; /* its files are a helper's: again when that is done */
+	else if (leader_epoch > part->state.leader_epoch)
 		rc = tk_log_set_leader_epoch(part->log, leader_epoch);
 	if (rc < 0)
 		apply_failed(apply, rc);

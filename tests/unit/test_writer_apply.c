@@ -552,6 +552,45 @@ test_other_directory(void)
 	apply_env_free();
 }
 
+/* Which of the broker's and the topic's words about flushing counts. */
+static void
+test_flush(void)
+{
+	const struct tk_log_config *config;
+
+	apply_env();
+	create("t", 1, 1, 1);
+	settings->log_flush_interval_ms = 500;
+	settings->log_flush_interval_messages = 70;
+	CU_ASSERT(apply_all() == 0);
+	config = tk_log_config(open_part("t", 0)->log);
+	CU_ASSERT(!config->flush_commit && config->flush_ms == INT64_MAX);
+	CU_ASSERT(config->flush_messages == INT64_MAX);
+	settings->flush = TK_FLUSH_INTERVAL;
+	tk_apply_settings(&writer, settings);
+	CU_ASSERT(apply_all() == 0);
+	CU_ASSERT(!config->flush_commit && config->flush_ms == 500);
+	CU_ASSERT(config->flush_messages == 70);
+	settings->flush = TK_FLUSH_COMMIT;
+	tk_apply_settings(&writer, settings);
+	CU_ASSERT(apply_all() == 0);
+	CU_ASSERT(config->flush_commit && config->flush_ms == INT64_MAX);
+	settings->flush = TK_FLUSH_NONE;
+	tk_apply_settings(&writer, settings);
+	txn_open();
+	put_topic("t", 1, 1, "flush.ms", "20");
+	(void)txn_commit();
+	CU_ASSERT(apply_all() == 0);
+	CU_ASSERT(!config->flush_commit && config->flush_ms == 20);
+	CU_ASSERT(config->flush_messages == INT64_MAX);
+	txn_open();
+	put_topic("t", 1, 1, "flush.messages", "1");
+	(void)txn_commit();
+	CU_ASSERT(apply_all() == 0);
+	CU_ASSERT(config->flush_commit && config->flush_ms == INT64_MAX);
+	apply_env_free();
+}
+
 /* Other settings of the broker reach topics that have none of their own, also amid a pass. */
 static void
 test_settings(void)
@@ -615,4 +654,4 @@ TK_UNIT_MAIN("writer apply", { "create", test_create }, { "orders", test_orders 
     { "many partitions", test_many }, { "restart", test_restart },
     { "the journal wins", test_journal_wins }, { "failure", test_failure },
     { "other directories", test_other_directory }, { "settings", test_settings },
-    { "settings generation", test_settings_generation })
+    { "flush", test_flush }, { "settings generation", test_settings_generation })
