@@ -442,7 +442,8 @@ tk_logdir_producer_totals(const struct tk_logdir *dir)
 {
 	const struct tk_producer_pool *pool = &dir->producers;
 
-	return (struct tk_producer_totals){ pool->count, pool->evicted, pool->expired };
+	return (struct tk_producer_totals){ __atomic_load_n(&pool->count, __ATOMIC_RELAXED),
+		__atomic_load_n(&pool->evicted, __ATOMIC_RELAXED), pool->expired };
 }
 
 int

@@ -143,7 +143,8 @@ tk_producer_pool_trim(struct tk_producer_pool *pool)
 {
 	struct tk_producer *producer;
 
-	for (unsigned kept = 0; pool->count > pool->count_max && kept < LOOKED_MOST;) {
+	for (unsigned kept = 0; __atomic_load_n(&pool->count, __ATOMIC_RELAXED) > pool->count_max &&
+				kept < LOOKED_MOST;) {
 		producer = TAILQ_FIRST(&pool->order);
 		if (producer == NULL)
 			break; /* the rest has not joined */

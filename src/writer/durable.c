@@ -124,6 +124,7 @@ part_sync_done(struct tk_sync_job *job)
 	struct tk_part_sync *sync = TK_CONTAINER_OF(job, struct tk_part_sync, job);
 	struct tk_writer_part *part = sync->part;
 	struct tk_writer *writer = sync->writer;
+	int rc = job->rc; /* the next sync may have the job before this returns */
 
 	if (part == NULL) {
 		LIST_REMOVE(sync, link);
@@ -131,9 +132,9 @@ part_sync_done(struct tk_sync_job *job)
 		return;
 	}
 	part->syncing = false;
-	tk_log_sync_end(part->log, &sync->what, job->rc);
+	tk_log_sync_end(part->log, &sync->what, rc);
 	tk_part_published(writer, part);
-	waiting_answer(part, job->rc < 0);
+	waiting_answer(part, rc < 0);
 	tk_durable_look(writer, part);
 }
 

@@ -24,9 +24,10 @@ slow_disk(enum tk_file_op op, const char *path, int fd, size_t *bytes)
 
 	(void)path;
 	(void)fd;
-	if (op == TK_FILE_WRITE && write_error != 0) {
+	rc = __atomic_load_n(&write_error, __ATOMIC_RELAXED);
+	if (op == TK_FILE_WRITE && rc != 0) {
 		*bytes = 0;
-		return write_error;
+		return rc;
 	}
 	if (op != TK_FILE_SYNC)
 		return 0;
@@ -100,7 +101,7 @@ slow_env(void)
 {
 	env_new();
 	syncs = inside = inside_most = 0;
-	write_error = 0;
+	__atomic_store_n(&write_error, 0, __ATOMIC_RELAXED);
 	gate_set(false, 0);
 	tk_file_fault = slow_disk;
 }
@@ -109,7 +110,7 @@ static void
 slow_end(void)
 {
 	gate_set(false, 0);
-	write_error = 0;
+	__atomic_store_n(&write_error, 0, __ATOMIC_RELAXED);
 	env_free();
 	tk_file_fault = NULL;
 }
@@ -439,14 +440,14 @@ test_read_only_clears(void)
 	worker = caller_new(TK_ROLE_WORKER);
 	frame = append_frame(SLOT, INC, 0, put_batch(worker, 0, 1, 20, -1, 0));
 	for (size_t i = 0; i < TK_COUNT_OF(errors); i++) {
-		write_error = errors[i];
+		__atomic_store_n(&write_error, errors[i], __ATOMIC_RELAXED);
 		send_append(worker, 1, &frame);
 		CU_ASSERT(appended(worker, 1, NULL) == TK_ERR_KAFKA_STORAGE_ERROR);
 		CU_ASSERT(part->state.status == TK_PART_READ_ONLY);
 		part->try_ms = 0;
 		tk_trouble_run(&writer.trouble);
 		CU_ASSERT(part->state.status == TK_PART_READ_ONLY);
-		write_error = 0;
+		__atomic_store_n(&write_error, 0, __ATOMIC_RELAXED);
 		part->try_ms = 0;
 		tk_trouble_run(&writer.trouble);
 		CU_ASSERT(part->state.status == TK_PART_ONLINE);
