@@ -196,7 +196,7 @@ candidate_weigh(struct tk_compaction *compaction, struct tk_segment_info *infos,
 		.log_start = found->state.log_start,
 		.bound =
 		    TK_MIN(found->state.high_watermark.segment, found->state.last_stable.segment),
-		.now_ms = tk_clock_wall_ms(),
+		.now_ms = tk_cleaner_now_ms(compaction->cleaner),
 		.min_lag_ms = found->config.min_compaction_lag_ms,
 		.max_lag_ms = found->config.max_compaction_lag_ms,
 		.min_ratio = found->config.min_cleanable_dirty_ratio };
@@ -283,9 +283,11 @@ job_failed(struct tk_compaction *compaction, int rc)
 	case -ESTALE:
 		tk_info("partition \"%s\" has changed while it was compacted", part->name);
 		break;
+	case -EAGAIN:
 	case -EDQUOT:
 	case -ENOMEM:
-		tk_warn("could not compact partition \"%s\" for now: no room", part->name);
+		tk_warn("could not compact partition \"%s\" for now: %s", part->name,
+		    strerror(rc == -EDQUOT ? ENOSPC : -rc));
 		break;
 	default:
 		tk_quarantine_put(part, strerror(-rc));
@@ -301,7 +303,7 @@ job_begin(struct tk_compaction *compaction)
 	const struct tk_settings *now = settings(compaction);
 	const struct tk_compact_rules rules = { .first_dirty = best->weight.first_dirty,
 		.end = best->weight.end,
-		.now_ms = tk_clock_wall_ms(),
+		.now_ms = tk_cleaner_now_ms(compaction->cleaner),
 		.delete_retention_ms = best->config.delete_retention_ms,
 		.producer_expiration_ms = now->producer_id_expiration_ms,
 		.segment_bytes = best->config.segment_bytes,

@@ -171,7 +171,8 @@ struct tk_cleaned_source {
 /*
  * Puts the cleaned segment of job (files "<base>.log.<job>.cleaned" and so on, synced) in the place
  * of sources, which are the partition's own, closed, and follow each other.  0; -ESTALE: they are
- * not any more, nothing changed; other -errno: as before, or offline.
+ * not any more, or -EAGAIN: not now (offline), nothing changed; other -errno: as before, or
+ * offline.
  */
 int tk_log_swap(struct tk_log *log, uint64_t job, const struct tk_cleaned_source *sources,
     size_t count) TK_MUST_CHECK;

@@ -69,6 +69,7 @@ void
 tk_log_rescue_end(struct tk_log **plog, struct tk_log **prescued)
 {
 	struct tk_log *log = *plog, *rescued = *prescued;
+	int64_t clean_point;
 	int rc;
 
 	rescued->config = log->config;
@@ -76,6 +77,7 @@ tk_log_rescue_end(struct tk_log **plog, struct tk_log **prescued)
 	rescued->state.segments_generation =
 	    TK_MAX(rescued->state.segments_generation, log->state.segments_generation + 1);
 	rescued->user = log->user;
+	clean_point = TK_MIN(log->clean_point, rescued->state.log_end.offset);
 	tk_logdir_say(log->dir, TK_LEVEL_WARN,
 	    "partition \"%s\" was read again from offset %lld on: it ends at %lld, before at %lld",
 	    log->name, (long long)log->state.durable_end, (long long)rescued->state.log_end.offset,
@@ -83,6 +85,7 @@ tk_log_rescue_end(struct tk_log **plog, struct tk_log **prescued)
 	tk_log_close(plog);
 	rc = tk_log_finish(rescued);
 	tk_assert(rc == 0);
+	rescued->clean_point = clean_point;
 	*plog = rescued;
 	*prescued = NULL;
 }

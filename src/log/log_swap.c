@@ -207,8 +207,11 @@ replace_in_list(const struct swap *swap)
 	struct tk_segment_list *list = &swap->log->segments;
 	struct tk_segment *first = &list->items[swap->at];
 	size_t behind = swap->at + swap->count;
+	bool unsynced = false; /* it is synced, but the list has to be so from its front on */
 
-	*first = (struct tk_segment){ .info = swap->info };
+	for (size_t i = swap->at; i < behind; i++)
+		unsynced |= list->items[i].unsynced;
+	*first = (struct tk_segment){ .info = swap->info, .unsynced = unsynced };
 	memmove(first + 1, &list->items[behind], (list->count - behind) * sizeof(*first));
 	list->count -= swap->count - 1;
 }
@@ -242,7 +245,7 @@ tk_log_swap(struct tk_log *log, uint64_t job, const struct tk_cleaned_source *so
 	if (count == 0 || count > TK_CLEANED_SOURCES_MAX)
 		return -EINVAL;
 	if (log->state.status != TK_PART_ONLINE && log->state.status != TK_PART_READ_ONLY)
-		return -EIO;
+		return -EAGAIN;
 	swap.base_offset = sources[0].base_offset;
 	(void)snprintf(swap.tail, sizeof(swap.tail), ".%" PRIu64 ".cleaned", job);
 	rc = tk_log_load_segments(log);

@@ -92,5 +92,5 @@ settled t-zstd "$tk_tmp/want" || fail "after a restart"
 tk_stop "$tk_tmp/a" KILL
 start
 settled t-zstd "$tk_tmp/want" || fail "after a kill"
-grep -q "damaged\|BUG\|not compacted" "$tk_tmp/a/log" && fail "$(grep "damaged\|BUG\|not compacted" "$tk_tmp/a/log" | head -3)"
+grep -q "is damaged\|BUG\|not compacted" "$tk_tmp/a/log" && fail "$(grep "is damaged\|BUG\|not compacted" "$tk_tmp/a/log" | head -3)"
 tk_stop "$tk_tmp/a"

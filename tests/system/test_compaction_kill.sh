@@ -81,7 +81,7 @@ clean() {
 	test -z "$(find "$data/kills-0" -name '*.deleted' -o -name '*.swap' -o -name '*.cleaned')"
 }
 tk_within 20 clean || fail "left over: $(ls "$data/kills-0")"
-grep -q "panic\|damaged" "$tk_tmp/a/log" && fail "$(grep "panic\|damaged" "$tk_tmp/a/log" | head -3)"
+grep -q "panic\|is damaged" "$tk_tmp/a/log" && fail "$(grep "panic\|is damaged" "$tk_tmp/a/log" | head -3)"
 
 # A damaged batch: the partition is quarantined, said so, and others go on.
 make bad

@@ -334,6 +334,51 @@ bad_key_missing(struct sample *s)
 	s->rules.compacted = true; /* the second has none */
 }
 static void
+compress_sample(struct sample *s, enum tk_codec codec)
+{
+	struct make packed = { 0 };
+
+	make_compress(&packed, codec, s->records.bytes, s->records.len);
+	make_free(&s->records);
+	s->records = packed;
+	s->header.attributes = (int16_t)codec;
+	s->rules.compacted = true;
+	s->rules.produce_version = 9;
+}
+static void
+bad_key_missing_zstd(struct sample *s)
+{
+	compress_sample(s, TK_CODEC_ZSTD);
+}
+static void
+bad_key_missing_snappy(struct sample *s)
+{
+	compress_sample(s, TK_CODEC_SNAPPY);
+}
+static void
+bad_compressed_count(struct sample *s)
+{
+	s->header = header_plain(2);
+	make_free(&s->records);
+	make_record(&s->records, 0, 0, 3, 1, 0);
+	compress_sample(s, TK_CODEC_GZIP);
+}
+static void
+bad_compressed_not(struct sample *s)
+{
+	s->header.attributes = TK_CODEC_GZIP;
+	s->rules.compacted = true;
+}
+static void
+good_compressed_keys(struct sample *s)
+{
+	s->header = header_plain(2);
+	make_free(&s->records);
+	make_record(&s->records, 0, 0, 3, 9000, 0);
+	make_record(&s->records, 0, 1, 3, -1, 2);
+	compress_sample(s, TK_CODEC_LZ4);
+}
+static void
 bad_timestamp_old(struct sample *s)
 {
 	s->rules.timestamp_before_max_ms = 0;
@@ -502,6 +547,11 @@ static const struct validate_case validate_cases[] = {
 	{ "offset delta skips", bad_delta_skips, TK_ERR_INVALID_RECORD, 1 },
 	{ "first offset delta", bad_delta_first, TK_ERR_INVALID_RECORD, 0 },
 	{ "key missing", bad_key_missing, TK_ERR_INVALID_RECORD, 1 },
+	{ "compressed key missing", bad_key_missing_zstd, TK_ERR_INVALID_RECORD, 1 },
+	{ "the same in snappy", bad_key_missing_snappy, TK_ERR_INVALID_RECORD, 1 },
+	{ "compressed count", bad_compressed_count, TK_ERR_INVALID_RECORD, -1 },
+	{ "not compressed at all", bad_compressed_not, TK_ERR_INVALID_RECORD, -1 },
+	{ "compressed with keys", good_compressed_keys, TK_ERR_NONE, -1 },
 	{ "timestamp too old", bad_timestamp_old, TK_ERR_INVALID_TIMESTAMP, 0 },
 	{ "timestamp too new", bad_timestamp_new, TK_ERR_INVALID_TIMESTAMP, 2 },
 	{ "compressed too new", bad_timestamp_new_compressed, TK_ERR_INVALID_TIMESTAMP, -1 },

@@ -196,6 +196,12 @@ test_roles(void)
 		{ TK_ROLE_CLEANER, TK_FRAME_APPLY, sizeof(struct tk_frame_apply), false },
 		{ TK_ROLE_WORKER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), true },
 		{ TK_ROLE_WRITER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), false },
+		{ TK_ROLE_WORKER, TK_FRAME_CLEANED, sizeof(struct tk_frame_cleaned), false },
+		{ TK_ROLE_CLEANER, TK_FRAME_CLEANED, sizeof(struct tk_frame_cleaned), false },
+		{ TK_ROLE_WORKER, TK_FRAME_CLEAN_POINT, sizeof(struct tk_frame_clean_point),
+		    false },
+		{ TK_ROLE_CLEANER, TK_FRAME_CLEAN_POINT, sizeof(struct tk_frame_clean_point),
+		    true },
 		{ TK_ROLE_COORDINATOR, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), false },
 		{ TK_ROLE_MASTER, TK_FRAME_WATCH, sizeof(struct tk_frame_watch), false },
 		{ TK_ROLE_WORKER, TK_FRAME_HELLO, sizeof(struct tk_frame_hello), false },
@@ -211,7 +217,7 @@ test_roles(void)
 		{ TK_ROLE_CLEANER, TK_FRAME_SEGMENTS, sizeof(struct tk_frame_segments), true },
 		{ TK_ROLE_CLEANER, TK_FRAME_RETAIN, sizeof(struct tk_frame_retain), true },
 	};
-	static const uint8_t zeros[256];
+	static const uint8_t zeros[2048];
 
 	env_new();
 	for (size_t i = 0; i < TK_COUNT_OF(rows); i++) {
@@ -1076,6 +1082,96 @@ test_not_ready(void)
 	env_free();
 }
 
+static int64_t
+clean_point(struct caller *cleaner, uint64_t incarnation, int64_t offset, int *ret_error)
+{
+	const struct tk_frame_clean_point frame = {
+		.incarnation = incarnation, .offset = offset, .slot = SLOT
+	};
+	struct tk_frame_clean_point_is answer;
+
+	send_frame(cleaner, TK_FRAME_CLEAN_POINT, 5, &frame, sizeof(frame));
+	memcpy(&answer, expect(cleaner, TK_FRAME_CLEAN_POINT_IS, 5), sizeof(answer));
+	*ret_error = answer.error;
+	return answer.offset;
+}
+
+static int
+swap(struct caller *cleaner, uint64_t incarnation, const struct tk_segment_info *infos)
+{
+	struct tk_frame_cleaned frame = {
+		.incarnation = incarnation, .job = 31, .slot = SLOT, .count = 2
+	};
+	struct tk_frame_swapped answer;
+
+	for (size_t i = 0; i < 2; i++) {
+		frame.sources[i].base_offset = infos[i].base_offset;
+		frame.sources[i].log_inode = infos[i].log_inode;
+	}
+	send_frame(cleaner, TK_FRAME_CLEANED, 6, &frame, sizeof(frame));
+	memcpy(&answer, expect(cleaner, TK_FRAME_SWAPPED, 6), sizeof(answer));
+	return answer.error;
+}
+
+static void
+cleaned_file(const char *suffix)
+{
+	char path[256];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/t-0/%020d.%s.31.cleaned", data_path, 0, suffix);
+	file = fopen(path, "w");
+	CU_ASSERT_FATAL(file != NULL);
+	(void)fclose(file);
+}
+
+/* Two segments of six become one that is empty; a former cleaner has no say. */
+static void
+test_cleaned(void)
+{
+	struct caller *worker, *cleaner, *next;
+	struct tk_writer_part *part;
+	struct tk_segment_info *infos;
+	uint64_t generation;
+	size_t count;
+	int error;
+
+	env_new();
+	worker = caller_new(TK_ROLE_WORKER);
+	cleaner = caller_new(TK_ROLE_CLEANER);
+	part = many_segments(worker, 6);
+	CU_ASSERT_FATAL(tk_log_segments(part->log, &infos, &count) == 0 && count == 6);
+	generation = tk_log_state(part->log)->segments_generation;
+	CU_ASSERT(clean_point(cleaner, INC, -1, &error) == -1 && error == 0);
+	CU_ASSERT(swap(cleaner, INC, infos) == -ESTALE); /* no files */
+	cleaned_file("log");
+	cleaned_file("index");
+	cleaned_file("timeindex");
+	CU_ASSERT(swap(cleaner, INC + 1, infos) == -ESTALE);
+	CU_ASSERT(swap(cleaner, INC, infos + 4) == -ESTALE); /* the active one is among them */
+	CU_ASSERT(tk_log_state(part->log)->segments_generation == generation);
+	CU_ASSERT(swap(cleaner, INC, infos) == 0);
+	CU_ASSERT(tk_log_state(part->log)->segments_generation == generation + 1);
+	CU_ASSERT(counter(TK_COUNT_segments_cleaned) == 2);
+	free(infos);
+	CU_ASSERT_FATAL(tk_log_segments(part->log, &infos, &count) == 0 && count == 5);
+	CU_ASSERT(infos[0].base_offset == 0 && infos[0].size_bytes == 0);
+	CU_ASSERT(infos[1].base_offset == 20);
+	CU_ASSERT(clean_point(cleaner, INC, 20, &error) == 20 && error == 0);
+	CU_ASSERT(clean_point(cleaner, INC, 2000, &error) == 20 && error == -EINVAL);
+	(void)clean_point(cleaner, INC + 1, 5, &error);
+	CU_ASSERT(error == -ENOENT);
+	next = caller_new(TK_ROLE_CLEANER);
+	turns(3);
+	CU_ASSERT(ended(cleaner));
+	CU_ASSERT(clean_point(next, INC, -1, &error) == 20);
+	free(infos);
+	caller_free(worker);
+	caller_free(cleaner);
+	caller_free(next);
+	env_free();
+}
+
 TK_UNIT_MAIN("writer", { "append", test_append }, { "joined", test_append_joined },
     { "duplicates", test_append_duplicate }, { "refused", test_append_refused },
     { "hostile frames", test_append_hostile }, { "roles", test_roles }, { "hello", test_hello },
@@ -1091,6 +1187,6 @@ TK_UNIT_MAIN("writer", { "append", test_append }, { "joined", test_append_joined
     { "watch a deletion", test_watch_deleted }, { "watch a roll", test_watch_roll },
     { "delete what waits", test_delete_waiting }, { "segments", test_segments },
     { "retain", test_retain }, { "retain for a worker", test_retain_worker },
-    { "closed segments are synced", test_closed_synced }, { "or not", test_closed_failed },
-    { "unread answers", test_unread_answers }, { "stop", test_stop },
-    { "not ready", test_not_ready })
+    { "cleaned", test_cleaned }, { "closed segments are synced", test_closed_synced },
+    { "or not", test_closed_failed }, { "unread answers", test_unread_answers },
+    { "stop", test_stop }, { "not ready", test_not_ready })

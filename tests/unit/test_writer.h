@@ -190,10 +190,10 @@ send_frame(
     struct caller *caller, enum tk_frame_type type, uint64_t id, const void *payload, size_t len)
 {
 	struct tk_frame frame = { .len = (uint32_t)len, .type = (uint16_t)type, .id = id };
-	uint8_t bytes[sizeof(frame) + 256];
+	uint8_t bytes[sizeof(frame) + 2048];
 	size_t at = 0;
 
-	CU_ASSERT_FATAL(len <= 256);
+	CU_ASSERT_FATAL(len <= 2048);
 	memcpy(bytes, &frame, sizeof(frame));
 	memcpy(bytes + sizeof(frame), payload, len);
 	while (at < sizeof(frame) + len) {
