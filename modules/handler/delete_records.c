@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/topic_config.h"
 #include "handlers.h"
 #include "server/frames.h"
 
@@ -65,6 +66,8 @@ part_begin(
 	error = tk_worker_part(worker, topic, part->ask->partition_index, &where);
 	if (error != TK_ERR_NONE)
 		return error;
+	if ((topic->config->cleanup_policy & TK_CLEANUP_DELETE) == 0)
+		return TK_ERR_POLICY_VIOLATION;
 	if (frame.log_start == HIGH_WATERMARK)
 		frame.log_start = where.state.high_watermark.offset;
 	if (frame.log_start < 0 || frame.log_start > where.state.high_watermark.offset)

@@ -10,7 +10,7 @@ import broker
 import wire
 from broker import check, within
 
-OUT_OF_RANGE, UNKNOWN_TOPIC, TOO_LARGE, TIMED_OUT = 1, 3, 10, 7
+OUT_OF_RANGE, UNKNOWN_TOPIC, TOO_LARGE, TIMED_OUT, POLICY_VIOLATION = 1, 3, 10, 7, 44
 INVALID_REQUEST, INVALID_CONFIG, UNSUPPORTED_VERSION = 42, 40, 35
 INVALID_TIMESTAMP, INVALID_RECORD = 32, 87
 FENCED_EPOCH, UNKNOWN_EPOCH = 74, 75
@@ -162,6 +162,11 @@ def delete_records():
     got = delete({("del", 1): 1, ("none", 0): 1, ("__metadata", 0): -1, ("del", 0): 12})
     check(got == {("del", 1): (UNKNOWN_TOPIC, -1), ("none", 0): (UNKNOWN_TOPIC, -1),
                   ("__metadata", 0): (UNKNOWN_TOPIC, -1), ("del", 0): (0, 12)}, str(got))
+    # What is only compacted is not deleted by anybody's wish.
+    wire.create_topic(conn, "compacted", 1, {"cleanup.policy": "compact"})
+    wire.create_topic(conn, "both", 1, {"cleanup.policy": "compact,delete"})
+    check(delete({("compacted", 0): 9, ("both", 0): -1}) == {
+        ("compacted", 0): (POLICY_VIOLATION, -1), ("both", 0): (0, 0)}, "delete what is compacted")
     # To the high watermark: an empty log whose offsets go on.
     check(delete({("all", 0): -1}) == {("all", 0): (0, 30)}, "delete all")
     check(first("all") == 30 and offset("all", 0, -1)["Offset"] == 30, "ends of \"all\"")
