@@ -494,6 +494,90 @@ test_producers(void)
 	env_free(&env);
 }
 
+/* Makes the batch at position of a segment one of a transaction. */
+static struct tk_batch_header
+make_transactional(struct env *env, const char *name, int64_t position)
+{
+	struct env_bytes file = env_read(env, name);
+	struct tk_batch_header header;
+	uint8_t *batch = file.data + position;
+
+	CU_ASSERT_FATAL(file.data != NULL && (int64_t)file.len > position);
+	tk_be16_put(batch + 21, (uint16_t)(tk_be16_get(batch + 21) | TK_BATCH_TRANSACTIONAL));
+	tk_batch_header_read(batch, &header);
+	make_seal(batch, (size_t)tk_batch_size(&header));
+	tk_batch_header_read(batch, &header);
+	env_write(env, name, batch, (size_t)tk_batch_size(&header), position);
+	free(file.data);
+	return header;
+}
+
+/* What was aborted goes, and shadows nothing; what was committed stays; the index stays. */
+static void
+test_aborted(void)
+{
+	struct found *found = malloc(sizeof(*found));
+	struct tk_batch_header aborted, committed;
+	uint8_t entry[34] = { 0 };
+	struct env env;
+
+	CU_ASSERT_FATAL(found != NULL);
+	begin(&env, (struct shape){ .keys = 100000, .producers = true });
+	CU_ASSERT_FATAL(append_until(&env, 200));
+	aborted = make_transactional(&env, "orders-3/00000000000000000000.log", 0);
+	committed =
+	    make_transactional(&env, "orders-3/00000000000000000000.log", tk_batch_size(&aborted));
+	tk_be64_put(entry + 2, (uint64_t)aborted.producer_id);
+	tk_be64_put(entry + 18, 150); /* the marker's offset */
+	env_write(&env, "orders-3/00000000000000000000.txnindex", entry, sizeof(entry), 0);
+	CU_ASSERT_EQUAL(compact_at(&env, NOW), 0);
+	look_at(&env, found);
+	for (int64_t offset = 0; offset < tk_log_state(env.log)->log_end.offset; offset++)
+		CU_ASSERT(found->there[offset] == (offset >= committed.base_offset ||
+						      offset > tk_batch_last_offset(&aborted)));
+	CU_ASSERT_EQUAL(found->empty, 1); /* its producer's last */
+	CU_ASSERT_EQUAL(env_size(&env, "orders-3/00000000000000000000.txnindex"), 34);
+	env_free(&env);
+	free(found);
+	env_free(&env);
+}
+
+/* Of a key whose last record was aborted the one before it stays. */
+static void
+test_aborted_last(void)
+{
+	struct found *found = malloc(sizeof(*found));
+	struct tk_batch_header header, last;
+	uint8_t entry[34] = { 0 };
+	int64_t position = 0, at = 0;
+	struct env_bytes file;
+	struct env env;
+
+	CU_ASSERT_FATAL(found != NULL);
+	begin(&env, (struct shape){ .keys = 1 });
+	env.config.segment_bytes = 100000;
+	tk_log_configure(env.log, &env.config);
+	CU_ASSERT_FATAL(append_until(&env, 60));
+	CU_ASSERT_EQUAL(tk_log_roll(env.log, NOW), 0);
+	file = env_read(&env, "orders-3/00000000000000000000.log");
+	for (; at < (int64_t)file.len; at += tk_batch_size(&header)) {
+		tk_batch_header_read(file.data + at, &header);
+		position = at;
+	}
+	free(file.data);
+	last = make_transactional(&env, "orders-3/00000000000000000000.log", position);
+	tk_be64_put(entry + 2, (uint64_t)last.producer_id);
+	tk_be64_put(entry + 10, (uint64_t)last.base_offset);
+	tk_be64_put(entry + 18, (uint64_t)tk_batch_last_offset(&last) + 1);
+	env_write(&env, "orders-3/00000000000000000000.txnindex", entry, sizeof(entry), 0);
+	CU_ASSERT_EQUAL(compact_at(&env, NOW), 0);
+	look_at(&env, found);
+	CU_ASSERT_EQUAL(found->records, 1);
+	CU_ASSERT(found->there[last.base_offset - 1]);
+	free(found);
+	env_free(&env);
+}
+
 /* A map that takes some of the segments: the rest stays dirty, and is cleaned next time. */
 static void
 test_map_overflow(void)
@@ -760,6 +844,7 @@ test_choice(void)
 
 TK_UNIT_MAIN("compact", { "hash", test_hash }, { "map", test_map }, { "choice", test_choice },
     { "rounds", test_rounds }, { "tombstones", test_tombstones }, { "producers", test_producers },
+    { "aborted", test_aborted }, { "aborted last", test_aborted_last },
     { "map overflow", test_map_overflow }, { "map too small", test_map_too_small },
     { "damage", test_damage }, { "large batch", test_large_batch }, { "refused", test_refused },
     { "failing renames", test_failing_renames }, { "deaths", test_deaths })
