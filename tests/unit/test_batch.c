@@ -550,7 +550,7 @@ static const struct validate_case validate_cases[] = {
 	{ "compressed key missing", bad_key_missing_zstd, TK_ERR_INVALID_RECORD, 1 },
 	{ "the same in snappy", bad_key_missing_snappy, TK_ERR_INVALID_RECORD, 1 },
 	{ "compressed count", bad_compressed_count, TK_ERR_INVALID_RECORD, -1 },
-	{ "not compressed at all", bad_compressed_not, TK_ERR_INVALID_RECORD, -1 },
+	{ "not compressed at all", bad_compressed_not, TK_ERR_INVALID_RECORD, 0 },
 	{ "compressed with keys", good_compressed_keys, TK_ERR_NONE, -1 },
 	{ "timestamp too old", bad_timestamp_old, TK_ERR_INVALID_TIMESTAMP, 0 },
 	{ "timestamp too new", bad_timestamp_new, TK_ERR_INVALID_TIMESTAMP, 2 },
