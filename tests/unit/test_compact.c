@@ -305,7 +305,9 @@ compact_with(struct env *env, const struct tk_compact_rules *rules)
 	int dir_fd = open(env->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int rc;
 
-	CU_ASSERT_FATAL(dir_fd >= 0 && tk_log_segments(env->log, &infos, &count) == 0);
+	CU_ASSERT_FATAL(dir_fd >= 0);
+	rc = tk_log_segments(env->log, &infos, &count);
+	CU_ASSERT_FATAL(rc == 0);
 	rc = tk_compact_new(dir_fd, "orders-3", ++jobs, infos, count, rules, &compact);
 	free(infos);
 	CU_ASSERT_FATAL(rc == 0);
