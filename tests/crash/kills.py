@@ -251,8 +251,6 @@ class Round:
         status = self.broker.stop()
         if status != 0 and (self.rested or status != 1 or "was not closed cleanly" not in self.broker.text()):
             raise Broken("a clean stop has exit status %d: %s" % (status, self.broker.text()[-400:]))
-        if status != 0:
-            self.history.zones += 1  # a writer that had just become ready, unmarked, is not believed
 
     def do_clean(self, row):
         self.clean_stop()
