@@ -81,6 +81,8 @@ save_is_due(const struct tk_log *log, bool force)
 		return true;
 	if (force)
 		return !first;
+	if (log->producers.map.count == 0)
+		return log->unsaved_bytes >= LONG_WALK_BYTES;
 	/* Many producers: what saving costs stays a fraction of what is appended. */
 	return log->unsaved_bytes >= TK_MAX(SAVE_EVERY_BYTES, 8 * log->saved_bytes);
 }

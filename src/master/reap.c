@@ -141,7 +141,8 @@ slot_died(struct tk_slot *slot, int status)
 	struct tk_master *master = slot->master;
 
 	death_log(slot, status);
-	/* A writer exits with 0 for this alone; that it was READY may stand unread in its socket. */
+	/* A writer exits with 0 for this alone; that it was READY may stand unread in its socket.
+	 */
 	slot->clean = died_well(slot, status);
 	tell_gone(slot);
 	life_end(slot);

@@ -287,6 +287,8 @@ test_none_is_saved(void)
 	fill(&env, 1);
 	CU_ASSERT(saved_size(&env) == 0);
 	fill(&env, 8);
+	CU_ASSERT(saved_size(&env) == 0);
+	fill(&env, 30);
 	CU_ASSERT(saved_size(&env) == TK_PRODUCERS_HEAD_BYTES);
 	env_free(&env);
 }
