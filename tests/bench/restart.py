@@ -1,4 +1,5 @@
-"""How long a broker is away: tests/bench/restart [GIB [PARTITIONS [MANY]]] (default 20, 100, 10000).
+"""How long a broker is away: tests/bench/restart [GIB [PARTITIONS [MANY [CROWD]]]] (default 20, 100, 10000,
+50000).
 
 Starts brokers of its own in a temporary folder on 127.0.0.1 and prints, for a topic of PARTITIONS with GIB
 GiB of records:
@@ -7,9 +8,11 @@ GiB of records:
   - the same without the run directory, which is what another boot leaves: the same, and the bytes read;
 
 then for MANY empty partitions a start after a clean stop and after kill -9; then what an append costs with
-and without preallocated segments, in pairs.  Nothing here fails for being slow.
+and without preallocated segments, in pairs; then CROWD partitions under a limit of 1024 descriptors, one
+record in each.  Nothing here fails for being slow.
 """
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -36,11 +39,13 @@ class Broker:
         with open(os.path.join(folder, "takhin.conf"), "w", encoding="ascii") as conf:
             conf.write('listeners = ( { name = "PLAINTEXT"; port = %d; } );\nworker_processes = 2;\n' % self.port)
 
-    def start(self):
+    def start(self, descriptors=0):
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))) if descriptors else None
         self.started = time.monotonic()
         self.log = open(os.path.join(self.folder, "log"), "ab")
         self.process = subprocess.Popen([os.path.join(BUILD, "takhin"), "-p", self.folder],
-                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        preexec_fn=limit)
 
     def tree(self):
         pid = self.process.pid
@@ -176,13 +181,56 @@ def preallocation(folder):
     shutil.rmtree(broker.folder)
 
 
+def answered(conn):
+    return conn.receive()["Responses"][0]["PartitionResponses"][0]["ErrorCode"] == 0
+
+
+def crowd(folder, partitions):
+    """One record to each of many partitions, with few descriptors; all of them read; a stop and a start."""
+    each = 2000
+    topics = ["crowd-%d" % i for i in range(max(partitions // each, 1))]
+    broker = Broker(os.path.join(folder, "crowd"))
+    broker.start(descriptors=1024)
+    conn = broker.connect()
+    conn.socket.settimeout(300)
+    begun, good, read = time.monotonic(), 0, 0
+    for topic in topics:
+        wire.create_topic(conn, topic, each)
+    made = time.monotonic()
+    for topic in topics:
+        for partition in range(each):
+            conn.send("Produce", 7, wire.produce_message(topic, partition, wire.batch([b"x" * 100])))
+            if len(conn.pending) == 16:
+                good += answered(conn)
+    while conn.pending:
+        good += answered(conn)
+    appended = time.monotonic()
+    for topic in topics:
+        for first in range(0, each, 50):
+            got = wire.fetched(conn.call("Fetch", 11, wire.fetch_message(
+                [(topic, partition, 0) for partition in range(first, first + 50)])))
+            read += sum(1 for row in got.values() if row["ErrorCode"] == 0 and row["Records"])
+    fetched = time.monotonic()
+    broker.stop()
+    stopped = time.monotonic()
+    broker.start(descriptors=1024)
+    say("%d partitions, 1024 descriptors: made in %.1f s, %d appended to in %.1f s, %d fetched from in %.1f s, stopped "
+        "in %.1f s, started again: first Produce after %.0f ms" % (
+            each * len(topics), made - begun, good, appended - made, read, fetched - appended, stopped - fetched,
+            broker.first_produce_ms(topics[0])))
+    broker.stop()
+    shutil.rmtree(broker.folder)
+
+
 def main():
-    gib, partitions, count = (list(map(int, sys.argv[1:])) + [20, 100, 10000][len(sys.argv) - 1:])[:3]
+    given = list(map(int, sys.argv[1:5]))
+    gib, partitions, count, many_more = given + [20, 100, 10000, 50000][len(given):]
     folder = tempfile.mkdtemp(prefix="takhin-restart.")
     try:
         restarts(folder, gib, partitions)
         many(folder, count)
         preallocation(folder)
+        crowd(folder, many_more)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
