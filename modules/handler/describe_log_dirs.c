@@ -238,8 +238,10 @@ describe_log_dirs_handle(struct tk_request *req)
 		req->ctx = dirs;
 		dirs->req = req;
 		(void)!tk_meta_catch_up(req->worker->meta);
-		if (dirs->msg.topics_count < 0 ? !parts_all(dirs) : !parts_asked_for(dirs))
+		if (dirs->msg.topics_count < 0 ? !parts_all(dirs) : !parts_asked_for(dirs)) {
+			dirs_give_up(dirs);
 			return TK_IO_ERROR;
+		}
 		if (dirs->pending > 0)
 			tk_request_wake_after(req, WRITERS_WAIT_MS);
 	} else if (req->timer_fired) {

@@ -163,6 +163,8 @@ tk_compact_sweep(int dir_fd, const char *log_name)
 
 		if (dot == NULL || strcmp(dot, CLEANED_SUFFIX) != 0)
 			continue;
+		if (dot - entry->d_name >= 4 && memcmp(dot - 4, ".log", 4) == 0)
+			continue; /* no job's: the writer's recovery is at it */
 		rc = tk_file_unlink(fd, entry->d_name);
 		(void)rc; /* a job of that number does not come again */
 	}

@@ -194,8 +194,10 @@ candidate_weigh(struct tk_compaction *compaction, struct tk_segment_info *infos,
 	struct tk_compaction_candidate *found = &compaction->found;
 	struct tk_compaction_rules rules = { .clean_point = found->clean_point,
 		.log_start = found->state.log_start,
-		.bound =
+		/* What makes older records go must itself be on the disk. */
+		.bound = TK_MIN(
 		    TK_MIN(found->state.high_watermark.segment, found->state.last_stable.segment),
+		    found->state.durable_end),
 		.now_ms = tk_cleaner_now_ms(compaction->cleaner),
 		.min_lag_ms = found->config.min_compaction_lag_ms,
 		.max_lag_ms = found->config.max_compaction_lag_ms,

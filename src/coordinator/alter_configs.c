@@ -21,6 +21,7 @@
 #define RESOURCE_TOPIC         2
 #define RESOURCE_BROKER        4
 #define RESOURCE_BROKER_LOGGER 8
+#define LIST_VALUE_MAX         1024 /* bytes; no list that has effect is longer */
 
 enum change_op { CHANGE_SET, CHANGE_DELETE, CHANGE_APPEND, CHANGE_SUBTRACT };
 
@@ -363,6 +364,9 @@ list_change(struct tk_job *job, struct wanted *wanted, const struct change *chan
 		return tk_refuse(job, refusal, TK_ERR_INVALID_CONFIG,
 		    "Can't %s to key %s because its type is not LIST.",
 		    append ? "APPEND" : "SUBTRACT", row->name);
+	if (strlen(value) > LIST_VALUE_MAX)
+		return tk_refuse(job, refusal, TK_ERR_INVALID_CONFIG,
+		    "The value of %s is longer than %d bytes.", row->name, LIST_VALUE_MAX);
 	before = list_before(job, wanted, row);
 	list = before == NULL ? NULL
 			      : tk_arena_calloc(&job->arena, 1, strlen(before) + strlen(value) + 2);

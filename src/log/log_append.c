@@ -299,7 +299,8 @@ repair_producers(struct tk_log *log)
 		if (!item->is_duplicate && item->last_offset < log->state.log_end.offset)
 			rc = tk_producers_apply(&log->producers, &item->header);
 	}
-	if (rc < 0) { /* out of memory: read them back from the log */
+	tk_producers_commit(&log->producers); /* what is in stays, whatever fails next */
+	if (rc < 0) {                         /* out of memory: read them back from the log */
 		tk_producers_free(&log->producers);
 		log->producers_loaded = false;
 	}
@@ -514,11 +515,12 @@ probe(struct tk_log *log)
 	static uint8_t zeros[8192];
 	struct iovec iov = { zeros, sizeof(zeros) };
 	size_t written;
-	int rc;
+	int rc, cut;
 
 	rc = tk_file_pwritev(log->log_fd, &iov, 1, log->state.log_end.position, &written);
 	log->cut_needed = true;
-	return rc < 0 ? rc : tk_log_cut(log);
+	cut = tk_log_cut(log);
+	return rc < 0 ? rc : cut;
 }
 
 void

@@ -48,6 +48,7 @@ tk_log_advance_start(struct tk_log *log, int64_t offset)
 	       log->segments.items[count + 1].info.base_offset <= offset)
 		count++;
 	log->state.log_start = offset;
+	log->dir->starts_moved = true;
 	log->state.segments_generation += count > 0;
 	tk_log_publish(log);
 	tk_killpoint("start_published");
@@ -66,6 +67,7 @@ tk_log_delete(struct tk_log **plog)
 	int at, rc;
 
 	log->state.status = TK_PART_DELETED;
+	log->dir->starts_moved = true; /* it is in the checkpoint no more */
 	log->state.segments_generation++;
 	tk_log_publish(log);
 	tk_killpoint("delete_published");

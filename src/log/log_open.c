@@ -153,6 +153,7 @@ doubt_pages(struct tk_log *log, const struct tk_part_state *published)
 	log->doubt = published->status == TK_PART_OFFLINE ? TK_LOG_DOUBT_FILES : TK_LOG_DOUBT_PAGES;
 	log->known_start = published->log_start;
 	log->known_durable = published->durable_end;
+	log->known_watermark = published->high_watermark.offset;
 }
 
 /* False if there is none, or one that is not to be believed: then ret_why says why. */

@@ -43,6 +43,7 @@ struct tk_log {
 	int64_t created_ms;      /* wall clock when the segment began for us */
 	bool no_allocate;        /* the file system cannot */
 	bool stop_prepared;
+	bool stop_writes; /* its clean stop changed files */
 
 	bool producers_loaded;
 	struct tk_producers producers;
@@ -53,7 +54,8 @@ struct tk_log {
 	/* While it is recovered: what its record in the zone said, where that is believed. */
 	enum tk_log_doubt doubt;
 	int64_t known_start, known_durable;
-	int64_t clean_point; /* as in the cleaner's checkpoint; -1 none */
+	int64_t known_watermark; /* what lies below it was told to somebody */
+	int64_t clean_point;     /* as in the cleaner's checkpoint; -1 none */
 
 	void *user;
 };

@@ -51,9 +51,12 @@ tk_log_rescue_begin(struct tk_log *log, struct tk_log **ret_rescued)
 		return rc;
 	(void)tk_hash("", 0); /* makes the key of this process's maps before there are threads */
 	tk_log_close_files(log);
+	tk_producers_free(&log->producers); /* else they count twice while they are read */
+	log->producers_loaded = false;
 	rescued->doubt = TK_LOG_DOUBT_FILES;
 	rescued->known_start = log->state.log_start;
 	rescued->known_durable = log->state.durable_end;
+	rescued->known_watermark = log->state.high_watermark.offset;
 	rescued->made_now = log->made_now;
 	*ret_rescued = rescued;
 	return 0;

@@ -243,6 +243,23 @@ tk_log_stop_needed(const struct tk_log *log)
 	return log->made_now || log->state.durable_end < log->state.log_end.offset;
 }
 
+/*
+ * What a failed write, or a writer that was killed, has left behind the end: with the marker of a
+ * clean stop the size would be believed.
+ */
+static bool
+has_tail(const struct tk_log *log)
+{
+	char path[TK_SEGMENT_PATH_MAX];
+	struct tk_file_info info;
+
+	if (!log->cut_needed)
+		return false;
+	tk_segment_path(path, log->name, log->state.log_end.segment, ".log");
+	return tk_file_stat(log->dir->fd, path, &info) == 0 &&
+	       info.size_bytes > log->state.log_end.position;
+}
+
 int
 tk_log_stop_prepare(struct tk_log *log)
 {
@@ -250,7 +267,8 @@ tk_log_stop_prepare(struct tk_log *log)
 
 	if (log->state.status == TK_PART_OFFLINE)
 		return -EIO;
-	if (log->state.durable_end < log->state.log_end.offset)
+	log->stop_writes = log->state.durable_end < log->state.log_end.offset || has_tail(log);
+	if (log->stop_writes)
 		rc = complete(log);
 	log->stop_prepared = rc == 0;
 	return rc;
@@ -279,7 +297,7 @@ tk_log_stop(struct tk_log *log, bool synced)
 		stop_synced(log);
 		return 0;
 	}
-	if (log->state.durable_end < end.offset) {
+	if (log->stop_writes) {
 		rc = sync_file(log, end.offset, ".snapshot");
 		if (rc < 0)
 			return rc;

@@ -232,6 +232,7 @@ tk_logdir_open(const struct tk_logdir_options *options, struct tk_logdir **ret_d
 	if (dir == NULL)
 		return -ENOMEM;
 	dir->fd = dir->lock_fd = dir->run_dir_fd = -1;
+	dir->starts_moved = true;
 	TAILQ_INIT(&dir->logs);
 	TAILQ_INIT(&dir->with_files);
 	TAILQ_INIT(&dir->doomed);

@@ -78,7 +78,10 @@ tk_logdir_checkpoint_starts(struct tk_logdir *dir)
 {
 	struct tk_checkpoint_text text = { 0 };
 	const struct tk_log *log;
+	int rc;
 
+	if (!dir->starts_moved)
+		return 0;
 	TAILQ_FOREACH (log, &dir->logs, link) {
 		int64_t first = log->segments_loaded ? log->segments.items[0].info.base_offset : 0;
 
@@ -86,7 +89,10 @@ tk_logdir_checkpoint_starts(struct tk_logdir *dir)
 			tk_checkpoint_text_add(&text, log->name, log->state.log_start);
 	}
 	add_untaken(&text, &dir->log_starts);
-	return tk_checkpoint_text_write(&text, dir->fd, TK_LOG_STARTS, NULL, NULL);
+	rc = tk_checkpoint_text_write(&text, dir->fd, TK_LOG_STARTS, NULL, NULL);
+	if (rc == 0)
+		dir->starts_moved = false;
+	return rc;
 }
 
 static int

@@ -71,7 +71,8 @@ struct tk_logdir {
 	bool same_boot; /* pages of these files may still be on their way to somebody */
 	unsigned recovery_threads;
 	struct tk_checkpoint recovery_points, log_starts, clean_points; /* as read at the start */
-	struct tk_log_list logs;                                        /* all that are open */
+	bool starts_moved;             /* since the checkpoint of log starts was written */
+	struct tk_log_list logs;       /* all that are open */
 	struct tk_log_list with_files; /* that hold descriptors, longest unused first */
 	unsigned with_files_count, with_files_max;
 	struct tk_doomed_list doomed; /* soonest first */

@@ -194,6 +194,12 @@ is_strict(const struct tk_log *log)
 	return log->doubt != TK_LOG_SURE && log->config.flush_commit;
 }
 
+static int64_t
+strict_from(const struct tk_log *log)
+{
+	return is_strict(log) ? TK_MAX(log->known_durable, log->known_watermark) : INT64_MAX;
+}
+
 static int
 scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offset, bool *ret_torn)
 {
@@ -207,7 +213,7 @@ scan_segment(struct tk_log *log, struct tk_segment *segment, int64_t *next_offse
 		.damaged = report_damage,
 		.have_read = report_read,
 		.arg = &recovering,
-		.strict_from = is_strict(log) ? log->known_durable : INT64_MAX,
+		.strict_from = strict_from(log),
 		.next_offset = segment->info.base_offset };
 	char path[TK_SEGMENT_PATH_MAX];
 	int rc;
@@ -324,7 +330,7 @@ scan_from(struct tk_log *log, int64_t recovery_point, int64_t *next_offset)
 		if (end < 0)
 			end = list->items[i].info.base_offset;
 		rc = scan_segment(log, &list->items[i], next_offset, &torn);
-		if (rc == 0 && torn && is_strict(log))
+		if (rc == 0 && torn && *next_offset >= strict_from(log))
 			rc = drop_after(log, i);
 		if (rc == 0 && list->items[i].info.size_bytes > 0)
 			end = *next_offset;

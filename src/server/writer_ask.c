@@ -13,6 +13,8 @@
 
 struct tk_ask {
 	TAILQ_ENTRY(tk_ask) link;
+	struct tk_asks *asks;
+	bool sent; /* stands among the outstanding */
 	uint64_t id;
 	enum tk_frame_type type;
 	size_t len;
@@ -60,6 +62,7 @@ asks_send(struct tk_asks *asks, struct tk_channel *chan)
 			return; /* the channel ends; the next one is told */
 		TAILQ_REMOVE(&asks->queued, ask, link);
 		TAILQ_INSERT_TAIL(&asks->outstanding, ask, link);
+		ask->sent = true;
 		asks->outstanding_count++;
 	}
 }
@@ -74,6 +77,7 @@ tk_asks_add(struct tk_asks *asks, struct tk_channel *chan, enum tk_frame_type ty
 	tk_assert(len <= TK_ASK_BYTES);
 	if (ask == NULL)
 		return -ENOMEM;
+	ask->asks = asks;
 	ask->id = ++asks->next_id;
 	ask->type = type;
 	ask->len = len;
@@ -91,16 +95,25 @@ void
 tk_ask_forget(struct tk_ask *ask)
 {
 	ask->done = NULL;
+	if (ask->sent)
+		return;
+	TAILQ_REMOVE(&ask->asks->queued, ask, link);
+	free(ask);
 }
 
 void
 tk_asks_connected(struct tk_asks *asks, struct tk_channel *chan)
 {
-	struct tk_ask_list again = TAILQ_HEAD_INITIALIZER(again);
+	struct tk_ask *ask;
 
-	TAILQ_CONCAT(&again, &asks->outstanding, link);
-	TAILQ_CONCAT(&again, &asks->queued, link);
-	TAILQ_CONCAT(&asks->queued, &again, link);
+	while ((ask = TAILQ_LAST(&asks->outstanding, tk_ask_list)) != NULL) {
+		TAILQ_REMOVE(&asks->outstanding, ask, link);
+		ask->sent = false;
+		if (ask->done == NULL)
+			free(ask);
+		else
+			TAILQ_INSERT_HEAD(&asks->queued, ask, link);
+	}
 	asks->outstanding_count = 0;
 	asks_send(asks, chan);
 }

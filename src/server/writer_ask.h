@@ -38,7 +38,8 @@ int tk_asks_add(struct tk_asks *asks, struct tk_channel *chan, enum tk_frame_typ
     const void *payload, size_t len, tk_ask_done *done, void *owner, unsigned index,
     struct tk_ask **ret_ask) TK_MUST_CHECK;
 
-/* done() will not be called; the writer may still do what it was asked. */
+/* done() will not be called; the writer may still do what it was asked.  Frees what was not sent.
+ */
 void tk_ask_forget(struct tk_ask *ask);
 
 /* A new channel: what was asked and not answered is asked again. */

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "log/index.h"
@@ -90,6 +91,22 @@ open_new(struct rebuild *rebuild, int64_t base_offset)
 	return rc;
 }
 
+/* The broker has to read them, who may be another user than the one that repairs. */
+static int
+own_as(const struct rebuild *rebuild, int log_fd)
+{
+	const int fds[] = { rebuild->index.offset_fd, rebuild->index.time_fd };
+	struct stat st;
+
+	if (fstat(log_fd, &st) < 0)
+		return -errno;
+	for (size_t i = 0; i < TK_COUNT_OF(fds); i++)
+		if (fchown(fds[i], st.st_uid, st.st_gid) < 0 ||
+		    fchmod(fds[i], st.st_mode & 0777) < 0)
+			return -errno;
+	return 0;
+}
+
 static int
 rebuild_segment(int dir_fd, int64_t base_offset)
 {
@@ -101,6 +118,8 @@ rebuild_segment(int dir_fd, int64_t base_offset)
 	rc = open_new(&rebuild, base_offset);
 	if (rc == 0)
 		rc = tk_file_open(dir_fd, rebuild.log_path, O_RDONLY, 0, &fd);
+	if (rc == 0)
+		rc = own_as(&rebuild, fd);
 	if (rc == 0)
 		rc = feed(&rebuild, fd);
 	if (rc == 0)

@@ -202,16 +202,18 @@ timer_set(struct tk_durable *durable, int64_t wait_ms)
 static void
 dirty_add(struct tk_durable *durable, struct tk_writer_part *part)
 {
-	int64_t now_ms = tk_loop_now_ms(durable->writer->loop);
+	int64_t now_ms = tk_loop_now_ms(durable->writer->loop), due_ms;
 
-	if (part->is_dirty || tk_log_config(part->log)->flush_ms == INT64_MAX)
+	if (tk_log_config(part->log)->flush_ms == INT64_MAX)
 		return;
-	part->is_dirty = true;
-	part->dirty_ms = now_ms;
-	TAILQ_INSERT_TAIL(&durable->dirty, part, dirty_link);
-	if (!tk_timer_running(&durable->timer) ||
-	    durable->timer_due_ms > now_ms + flush_ms_of(part))
-		timer_set(durable, flush_ms_of(part));
+	if (!part->is_dirty) {
+		part->is_dirty = true;
+		part->dirty_ms = now_ms;
+		TAILQ_INSERT_TAIL(&durable->dirty, part, dirty_link);
+	}
+	due_ms = part->dirty_ms + flush_ms_of(part); /* flush.ms may have been lowered */
+	if (!tk_timer_running(&durable->timer) || durable->timer_due_ms > due_ms)
+		timer_set(durable, TK_MAX(due_ms - now_ms, 0));
 }
 
 static void

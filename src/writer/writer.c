@@ -65,6 +65,8 @@ writer_finish(struct tk_post *post)
 	struct tk_log_problem problem = { .text = "" };
 	int rc;
 
+	if (!writer_is_idle(writer))
+		return; /* a sync has begun since: the hook posts this again */
 	tk_durable_free(writer);
 	rc = writer->proc->orphaned ? tk_logdir_orphaned_stop(writer->dir, &problem)
 				    : tk_logdir_clean_stop(writer->dir, &problem);

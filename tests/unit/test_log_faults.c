@@ -94,6 +94,12 @@ test_short_writes(void)
 		CU_ASSERT(env_state(&env).log_end.offset == whole);
 		CU_ASSERT(env_state(&env).status ==
 			  (whole == COUNT - 1 ? TK_PART_ONLINE : TK_PART_READ_ONLY));
+		/* The producer sends the rest again, in vain: nothing takes a byte now. */
+		room = 0;
+		tk_file_fault = short_write;
+		CU_ASSERT(
+		    tk_log_append(env.log, turn.pointers + whole, (size_t)(COUNT - whole), 1) == 0);
+		tk_file_fault = NULL;
 		/* The producer sends all of it again. */
 		CU_ASSERT(
 		    tk_log_append(env.log, turn.pointers, COUNT, 1) == (size_t)(COUNT - 1 - whole));
