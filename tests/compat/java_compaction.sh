@@ -27,7 +27,7 @@ stop() {
 	wait "$broker" || fail "the broker has ended with $?: $(tail -n 1 "$tmp/log")"
 	made_topics=
 }
-trap 'kill "$broker" 2>/dev/null; wait "$broker" || true; made_topics=; cleanup' EXIT
+trap 'kill "$broker" 2>/dev/null || true; wait "$broker" || true; made_topics=; cleanup' EXIT
 tries=0
 until grep -q ': ready$' "$tmp/log"; do
 	tries=$((tries + 1))
