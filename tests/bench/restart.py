@@ -27,6 +27,7 @@ import wire  # noqa: E402
 
 BUILD = os.environ.get("TAKHIN_BUILD_DIR", ".")
 PAIRS = 7
+STARTED = []  # processes, to be ended whatever happens
 
 
 class Broker:
@@ -46,6 +47,7 @@ class Broker:
         self.process = subprocess.Popen([os.path.join(BUILD, "takhin"), "-p", self.folder],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         preexec_fn=limit)
+        STARTED.append(self.process)
 
     def tree(self):
         pid = self.process.pid
@@ -232,6 +234,9 @@ def main():
         preallocation(folder)
         crowd(folder, many_more)
     finally:
+        for process in STARTED:
+            if process.poll() is None:
+                process.kill()  # the others notice their master's death
         shutil.rmtree(folder, ignore_errors=True)
 
 
